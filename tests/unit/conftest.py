@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every unit test shares: the project's module_utils, and a way to run a module inside the test process."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import ansible.module_utils
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+ROOT = Path(__file__).resolve().parents[2]
+
+for folder in [ROOT / "module_utils", *sorted(ROOT.glob("roles/*/module_utils"))]:
+    ansible.module_utils.__path__.append(str(folder))
+
+
+@pytest.fixture
+def run_module(capsys):
+    """Return run_module(module, args, check=False): the dict that the module gave to exit_json or fail_json.
+
+    `module` is an imported module or its name. A failed module is a result with `failed: true`, as Ansible shows it.
+    """
+
+    def run(module: ModuleType | str, args: dict, check: bool = False, diff: bool = True) -> dict:
+        module = importlib.import_module(module) if isinstance(module, str) else module
+        capsys.readouterr()
+        with patch_module_args({**args, "_ansible_check_mode": check, "_ansible_diff": diff}):
+            with pytest.raises(SystemExit):
+                module.main()
+        return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+    return run
