@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show configuration without its secrets: pure text functions, no I/O.
+
+A changed secret must still be seen to change, so the functions that show two sides mark the new one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from urllib.parse import quote
+
+MASK = "***"
+CHANGED = " (changed)"
+
+_SECRET_NAME = re.compile(
+    r"(?:passw(?:or)?d|passphrase|secret|credential|"
+    r"(?:^|[_.\- ])(?:pass|pw|pin|token|key)$|(?:api|auth|access|private|encryption|signing)[_.\-]?key|token_id$)",
+    re.IGNORECASE,
+)
+_KEY_FILE = re.compile(r"^/[\w./\-]+\.(?:key|pem|crt|cert|conf|json)$")
+_PLAIN = re.compile(r"^(?:true|false|yes|no|on|off|none|)$", re.IGNORECASE)
+# user:password@host, also in a comma-separated list of hosts and with a password that holds an unescaped "@"
+_URL_PASSWORD = re.compile(r"(://|,)([^:/@,\s]*):(\S*?)@(?=[^@,/?\s]*(?:[,/?\s\"']|$))")
+_QUERY_PASSWORD = re.compile(r"([?&](?:password|passwd|secret|token|access_key)=)[^&\s\"']+", re.IGNORECASE)
+_LINE = re.compile(r"^(\s*[#;]?\s*(?:export\s+)?[\"']?([\w.\-/]+)[\"']?\s*[:=]\s*)(.*?)(\s*)$")
+_PEM = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----\n).*?(\n-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL)
+
+
+def is_secret_option(name: str) -> bool:
+    """Tell by its name whether an option holds a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def mask_text(text: str, secrets=()) -> str:
+    """Hide the given secrets and every password inside a URL."""
+    for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+        text = text.replace(quote(secret, safe=""), MASK)
+    text = _URL_PASSWORD.sub(rf"\1\2:{MASK}@", text)
+    return _QUERY_PASSWORD.sub(rf"\1{MASK}", text)
+
+
+def mask_value(option: str, value: str, secrets=()) -> str:
+    """Hide the value of an option: all of it when the name says secret, else only the secrets inside it."""
+    if is_secret_option(option) and not _PLAIN.match(value) and not _KEY_FILE.match(value):
+        return MASK
+    return mask_text(value, secrets)
+
+
+def mask_line(line: str, secrets=()) -> str:
+    """Hide what is secret in one line of any configuration file: `name = value`, `name: value`, `export NAME=value`."""
+    found = _LINE.match(line)
+    if not found:
+        return mask_text(line, secrets)
+    start, name, value, end = found.groups()
+    return mask_text(start, secrets) + mask_value(name, value, secrets) + end
+
+
+def mask_changed(before: list, after: list, show) -> tuple:
+    """Return both lists shown by show(item); where a change would be hidden by the masking, mark the new side."""
+    old, new = [show(item) for item in before], [show(item) for item in after]
+    for tag, old_from, old_to, new_from, new_to in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
+        if tag == "replace":
+            hidden = set(old[old_from:old_to])
+            for index in range(new_from, new_to):
+                if new[index] in hidden:
+                    new[index] += CHANGED
+    return old, new
+
+
+def mask_texts(before: str, after: str, secrets=()) -> tuple:
+    """Return two versions of a text with their secrets hidden and changed secrets marked."""
+    if before != after and _PEM.search(before) and _PEM.search(after):
+        keys_changed = _PEM.findall(before) != _PEM.findall(after) or [m.group() for m in _PEM.finditer(before)] != [
+            m.group() for m in _PEM.finditer(after)
+        ]
+    else:
+        keys_changed = False
+    before = _PEM.sub(rf"\1{MASK}\2", before)
+    after = _PEM.sub(rf"\1{MASK}{CHANGED if keys_changed else ''}\2", after)
+    old, new = mask_changed(before.splitlines(), after.splitlines(), lambda line: mask_line(line, secrets))
+    return "".join(f"{line}\n" for line in old), "".join(f"{line}\n" for line in new)

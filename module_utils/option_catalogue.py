@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check INI files against the option catalogue of the installed OpenStack release.
+
+The catalogue is what the installed packages declare under the entry points `oslo.config.opts`, plus what is only
+registered at run time: options of keystoneauth plugins, of privsep contexts, of mediated device types and of named
+storage backends. Loading it imports a good part of OpenStack, so each distinct set of namespaces is loaded in a child
+process of its own, all side by side; nothing is imported into the calling process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib.metadata
+import multiprocessing
+import os
+import sys
+import tempfile
+import traceback
+
+ENTRY_POINT_GROUP = "oslo.config.opts"
+MDEV_OPTIONS = ("device_addresses", "mdev_class", "max_instances")
+# Sections named by code that registers them when it first runs: (pattern, section of the catalogue with the options).
+ALIASES = (("privsep_*", "privsep"), ("*_privileged", "privsep"), ("*_sys_admin", "privsep"))
+RESERVED_STORES = ("os_glance_staging_store", "os_glance_tasks_store")
+
+
+def check_files(files: list) -> dict:
+    """Check files, each {path, ini (normalised), namespaces}, and return {errors, deprecated, missing}.
+
+    errors and deprecated are texts to show; missing maps a path to its namespaces that are not installed.
+    """
+    report = {"errors": [], "deprecated": [], "missing": {}}
+    groups = {}
+    for file in files:
+        groups.setdefault(tuple(sorted(set(file["namespaces"]))), []).append(file)
+    if not groups:
+        return report
+    context = multiprocessing.get_context("fork")  # the child needs no import of its own to run this file's code
+    children = []
+    for namespaces, members in groups.items():
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=_child, args=(namespaces, members, sender))
+        child.start()
+        sender.close()
+        children.append((child, receiver, namespaces))
+    for child, receiver, namespaces in children:
+        try:
+            part = receiver.recv()
+        except EOFError:
+            part = {"errors": [f"the check against {', '.join(namespaces)} died without an answer"]}
+        child.join()
+        for key, value in part.items():
+            report[key].update(value) if isinstance(value, dict) else report[key].extend(value)
+    return report
+
+
+def _child(namespaces, files, sender):
+    """Run in the child process: what the imported packages print must not get into the module's own output."""
+    with tempfile.TemporaryFile() as output:
+        for descriptor in (1, 2):
+            os.dup2(output.fileno(), descriptor)
+        try:
+            sender.send(_check_group(namespaces, files))
+        except BaseException:
+            reason = traceback.format_exc().strip().splitlines()[-1]
+            names = ", ".join(namespaces)
+            sender.send({"errors": [f"the option catalogue of {names} cannot be loaded: {reason}"]})
+    os._exit(0)  # no exit handlers: eventlet and others register some that wait
+
+
+def _check_group(namespaces, files) -> dict:
+    points = entry_points()
+    missing = [name for name in namespaces if name not in points]
+    if missing:
+        return {"missing": {file["path"]: missing for file in files}}
+    catalogue = flatten([pair for name in namespaces for pair in points[name].load()()])
+    report = {"errors": [], "deprecated": []}
+    for file in files:
+        errors, deprecated = check_ini(file["ini"], catalogue, plugin_options)
+        report["errors"] += [f"{file['path']}: {text}" for text in errors]
+        report["deprecated"] += [f"{file['path']}: {text}" for text in deprecated]
+    return report
+
+
+def entry_points() -> dict:
+    """Return the installed namespaces: name -> entry point."""
+    if sys.version_info >= (3, 10):
+        found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    else:
+        found = importlib.metadata.entry_points().get(ENTRY_POINT_GROUP, [])
+    return {point.name: point for point in found}
+
+
+def plugin_options(auth_type: str):
+    """Return the options of a keystoneauth plugin, or the list of names of all plugins when there is no such."""
+    from keystoneauth1 import exceptions, loading  # only installed where OpenStack is
+
+    try:
+        return {"options": loading.get_plugin_conf_options(auth_type)}
+    except exceptions.NoMatchingPlugin:
+        return {"known": sorted(loading.get_available_plugin_names())}
+
+
+def group_key(name) -> str:
+    """Return the name under which oslo.config looks a section up: only DEFAULT has to be in capitals."""
+    name = getattr(name, "name", name) or "DEFAULT"
+    return name if name == "DEFAULT" else name.lower()
+
+
+def flatten(pairs) -> dict:
+    """Turn [(group, [option, ...]), ...] into {section: {name: entry}}.
+
+    entry is {option, moved}: moved names the current [section] option when the name is a deprecated one.
+    """
+    catalogue = {}
+    pairs = [(group, list(options)) for group, options in pairs]
+    for group, options in pairs:
+        section = catalogue.setdefault(group_key(group), {})
+        for option in options:
+            section[option.dest] = section[option.name] = {"option": option, "moved": None}
+    for group, options in pairs:
+        for option in options:
+            for old in getattr(option, "deprecated_opts", None) or []:
+                if not old.name and not old.group:
+                    continue
+                section = catalogue.setdefault(group_key(old.group or group), {})
+                moved = {"option": option, "moved": f"[{group_key(group)}] {option.dest}"}
+                section.setdefault(old.name or option.dest, moved)
+                section.setdefault((old.name or option.dest).replace("-", "_"), moved)
+    return catalogue
+
+
+def check_ini(ini: dict, catalogue: dict, get_plugin_options) -> tuple:
+    """Return (errors, deprecated) of one file: lists of texts that name section and option and say what to do."""
+    errors, deprecated = [], []
+    known = dict(catalogue)
+    for key, options, error in _run_time_sections(ini, catalogue, get_plugin_options):
+        if error:
+            errors.append(error)
+        known[key] = {**known.get(key, {}), **options}
+    for section, options in ini.items():
+        entries = known.get(group_key(section))
+        if entries is None:
+            errors.append(f"section [{section}] is unknown to the installed release{_near(section, known)}")
+            continue
+        for option, values in options.items():
+            entry = entries.get(option)
+            if entry is None:
+                errors.append(_unknown_option(section, option, ini, known))
+                continue
+            errors.extend(_bad_values(section, option, values, entry["option"]))
+            if entry["moved"]:
+                deprecated.append(f"[{section}] {option} is an old name of {entry['moved']}")
+            elif getattr(entry["option"], "deprecated_for_removal", False):
+                reason = " ".join((getattr(entry["option"], "deprecated_reason", None) or "").split())
+                deprecated.append(f"[{section}] {option} will be removed{': ' + reason if reason else ''}")
+    return errors, deprecated
+
+
+def _run_time_sections(ini, catalogue, get_plugin_options):
+    """Yield (section, entries, error) for sections whose options are registered while the service runs."""
+    names = {group_key(section): section for section in ini}
+    for section, options in ini.items():
+        key = group_key(section)
+        if "auth_type" in options and "auth_type" in catalogue.get(key, {}):
+            plugin = get_plugin_options(options["auth_type"][-1])
+            error = None
+            if "known" in plugin:
+                error = (
+                    f"[{section}] auth_type = {options['auth_type'][-1]} is no installed keystoneauth plugin; "
+                    f"choose one of {', '.join(plugin['known'])}"
+                )
+            target = group_key(options.get("auth_section", [section])[-1])
+            shared = {name: catalogue[key][name] for name in ("auth_type", "auth_section") if name in catalogue[key]}
+            yield target, {**shared, **flatten([(target, plugin.get("options", []))]).get(target, {})}, error
+        for pattern, source in ALIASES:
+            if key not in catalogue and source in catalogue and fnmatch.fnmatch(key, pattern):
+                yield key, catalogue[source], None
+    for kind in _items(ini, "devices", "enabled_mdev_types"):
+        for prefix in ("mdev_", "vgpu_"):
+            if group_key(prefix + kind) in names:
+                yield group_key(prefix + kind), {name: {"option": None, "moved": None} for name in MDEV_OPTIONS}, None
+    stores = [item.split(":")[0].strip() for item in _items(ini, "DEFAULT", "enabled_backends")]
+    if stores:
+        # cinder declares the options of a backend as [backend_defaults], glance those of a store as [glance_store]
+        options = {**catalogue.get("glance_store", {}), **catalogue.get("backend_defaults", {})}
+        for store in [*stores, *RESERVED_STORES]:
+            yield group_key(store), options, None
+
+
+def _items(ini, section, option) -> list:
+    values = ini.get(section, {}).get(option, [])
+    return [item.strip() for value in values for item in value.split(",") if item.strip()]
+
+
+def _bad_values(section, option, values, definition) -> list:
+    """Return an error for each value that the option's own type refuses; a value with $ is only known at run time."""
+    kind = getattr(definition, "type", None)
+    errors = []
+    for value in values if callable(kind) else []:
+        if "$" in value:
+            continue
+        try:
+            kind(value.strip())
+        except ValueError as reason:
+            if getattr(definition, "secret", False):
+                errors.append(f"[{section}] {option} has a value that the installed release refuses")
+            else:
+                errors.append(f"[{section}] {option} = {value} is refused by the installed release: {reason}")
+    return errors
+
+
+def _unknown_option(section, option, ini, known) -> str:
+    key = group_key(section)
+    text = f"[{section}] {option} is unknown to the installed release"
+    elsewhere = sorted(name for name, entries in known.items() if option in entries and not entries[option]["moved"])
+    if elsewhere:
+        return f"{text}; it exists in [{'], ['.join(elsewhere[:3])}]"
+    if "auth_type" in known[key] and "auth_type" not in ini[section] and "auth_section" not in ini[section]:
+        return f"{text}; the options of an authentication plugin exist only beside `auth_type`, which is not set here"
+    return text + _near(option, {name for name, entry in known[key].items() if not entry["moved"]})
+
+
+def _near(name, names) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; the nearest name is {near[0]}" if near else "; remove it or name the namespace that declares it"
