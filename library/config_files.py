@@ -1,6 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
+import grp
+import os
+import pwd
+import re
+import stat
+
+from ansible.module_utils import ini_file
+from ansible.module_utils.atomic_file import replace_all
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.masking import mask_text, mask_texts
+from ansible.module_utils.option_catalogue import check_files
+
 DOCUMENTATION = r"""
 module: config_files
 short_description: All configuration files of a host in one call
@@ -109,19 +122,6 @@ diff:
   elements: dict
 """
 
-import errno
-import grp
-import os
-import pwd
-import re
-import stat
-
-from ansible.module_utils import ini_file
-from ansible.module_utils.atomic_file import replace_all
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.masking import mask_text, mask_texts
-from ansible.module_utils.option_catalogue import check_files
-
 FILE_SPEC = {
     "path": {"type": "path", "required": True},
     "state": {"choices": ["file", "directory", "absent"], "default": "file"},
@@ -166,7 +166,8 @@ def plan_entry(entry: dict, problems: list, check_mode: bool) -> dict:
     if not path.startswith("/"):
         problems.append(f"path {path} is not absolute; give it with a leading /")
     if len(given) != (1 if state == "file" else 0):
-        problems.append(f"{path}: state {state} takes {'one of ini, text, source' if state == 'file' else 'no content'}")
+        takes = "one of ini, text, source" if state == "file" else "no content"
+        problems.append(f"{path}: state {state} takes {takes}")
     if entry["validate"] and entry["ini"] is None:
         problems.append(f"{path}: validate needs `ini`; other files have no options to look up")
     mode = entry["mode"] or DEFAULT_MODES[state]

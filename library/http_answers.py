@@ -1,6 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import http.client
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.masking import mask_text
+
 DOCUMENTATION = r"""
 module: http_answers
 short_description: Wait until HTTP services answer
@@ -50,16 +60,6 @@ unanswered:
   type: list
   elements: str
 """
-
-import http.client
-import socket
-import ssl
-import time
-from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.masking import mask_text
 
 LONGEST_TRY = 15.0
 

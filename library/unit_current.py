@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import subprocess
+import time
+
+from ansible.module_utils import unit_state
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.masking import mask_text
+
+DOCUMENTATION = r"""
+module: unit_current
+short_description: Run systemd units on their current files
+description:
+  - Starts what does not run, and restarts a unit when a file it runs on is newer than the start of the unit, so that
+    nothing is lost when an earlier run was interrupted between a change and the restart.
+  - The unit's own file and its drop-ins are always among its files.
+  - What has to be started or restarted is handed to systemd at once and comes up side by side, in the order that the
+    units themselves ask for (C(After=)).
+  - A unit that ended well and is started by a listening socket counts as running.
+author: nova-ansible contributors
+attributes:
+  check_mode: {support: full, description: "Units that do not exist yet are predicted to be started."}
+  diff_mode: {support: full}
+options:
+  units:
+    description: The units and the state each shall be in.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name: {description: "Name of the unit, V(.service) may be left out.", type: str, required: true}
+      files:
+        description:
+          - Paths or patterns of what the unit runs on, such as its configuration and C(/var/lib/dpkg/info/*.list) of
+            its code. What does not exist is passed over. A directory stands for the names in it.
+        type: list
+        elements: str
+        default: []
+      state: {description: State to be in., type: str, choices: [started, stopped], default: started}
+      enabled: {description: Whether it starts at boot., type: bool, default: true}
+      package: {description: Package that brings the unit; for the message when it is missing., type: str}
+  changed_files:
+    description:
+      - Paths that changed earlier in this run. Check mode takes them as newer than any unit. In a run only those that
+        no longer exist matter, as all others show it by their time.
+    type: list
+    elements: str
+    default: []
+  timeout: {description: Seconds after which a start counts as failed., type: int, default: 120}
+  settle:
+    description: Seconds that a unit must stay up after its start. Only a run that started something waits for it.
+    type: float
+    default: 2
+  secrets:
+    description: Texts that are masked in what the module returns of journals and logs.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Run the Nova services on their current files
+  unit_current:
+    units:
+      - name: nova-conductor
+        files: [/etc/nova/nova.conf, /var/lib/dpkg/info/python3-nova.list]
+      - {name: nova-spicehtml5proxy, state: stopped, enabled: false}
+    changed_files: "{{ __nova_files.changed_paths }}"
+"""
+
+RETURN = r"""
+started: {description: Units that did not run., returned: always, type: list, elements: str}
+restarted:
+  description: Units that ran on files older than those that are there now.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{unit: nova-conductor.service, newer: [/etc/nova/nova.conf]}]
+stopped: {description: Units that ran and shall not., returned: always, type: list, elements: str}
+enabled: {description: Units that now start at boot., returned: always, type: list, elements: str}
+disabled: {description: Units that no longer start at boot., returned: always, type: list, elements: str}
+"""
+
+LOG_LINES = 12
+
+
+class Systemd:
+    """The calls to systemctl and journalctl."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def call(self, *arguments, check=True, timeout=None) -> str:
+        # not run_command: it has no limit of time
+        command = ["systemctl", "--no-pager", *arguments]
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False, env=environment
+        )
+        if check and done.returncode != 0:
+            self.module.fail_json(msg=f"'{' '.join(command)}' failed: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def show(self, names) -> dict:
+        if not names:
+            return {}
+        blocks = unit_state.parse_show(self.call("show", f"--property={','.join(unit_state.PROPERTIES)}", "--", *names))
+        if len(blocks) != len(names):
+            self.module.fail_json(msg=f"systemctl described {len(blocks)} of {len(names)} units: {', '.join(names)}")
+        return dict(zip(names, blocks))
+
+    def last_words(self, name: str, since: float) -> list:
+        """Return the end of the unit's journal and of the log file that OpenStack services write instead."""
+        command = ["journalctl", f"--unit={name}", f"--lines={LOG_LINES}", "--no-pager", "--output=cat", "--quiet"]
+        lines = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        ).stdout.splitlines()
+        for path in glob.glob(f"/var/log/*/{name.rsplit('.', 1)[0]}.log"):
+            if os.path.getmtime(path) >= since - 1:
+                with open(path, "rb") as file:
+                    file.seek(max(0, os.path.getsize(path) - 8192))
+                    lines += [f"{path}:", *file.read().decode(errors="replace").splitlines()[-LOG_LINES:]]
+        return lines
+
+
+def newer_files(patterns, start: float, changed_files, check_mode: bool) -> list:
+    """Return the paths that changed after start (seconds since the epoch)."""
+    newer = set()
+    for pattern in patterns:
+        for path in glob.glob(pattern) if glob.has_magic(pattern) else [pattern]:
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            # a package keeps the mtime of its files, and a change of owner or mode sets only the ctime
+            if max(status.st_mtime, status.st_ctime) > start:
+                newer.add(path)
+        for path in changed_files:
+            if path == pattern or fnmatch.fnmatch(path, pattern):
+                if check_mode or (not os.path.lexists(path) and _folder_changed(path, start)):
+                    newer.add(path)
+    return sorted(newer)
+
+
+def _folder_changed(path: str, start: float) -> bool:
+    try:
+        return os.stat(os.path.dirname(path)).st_mtime > start
+    except OSError:
+        return True
+
+
+def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bool, offset: float) -> dict:
+    """Return {verb: start|restart|stop|"", newer, enabling} for one unit."""
+    enabling = unit_state.enabling(show, unit["enabled"])
+    if unit["state"] == "stopped":
+        up = show["ActiveState"] not in ("inactive", "failed")
+        return {"verb": "stop" if up else "", "newer": [], "enabling": enabling}
+    if not unit_state.runs(show):
+        waiting = unit_state.is_waiting(show, triggers)
+        return {"verb": "" if waiting else "start", "newer": [], "enabling": enabling}
+    own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if path]
+    # The folder of drop-ins tells of one that was removed.
+    own += [f"/etc/systemd/system/{unit['name']}.d"]
+    newer = newer_files([*unit["files"], *own], unit_state.started_at(show) + offset, changed_files, check_mode)
+    if show["NeedDaemonReload"] == "yes" and not newer:
+        newer = [show["FragmentPath"]]
+    return {"verb": "restart" if newer else "", "newer": newer, "enabling": enabling}
+
+
+def find_troubled(names, shows: dict, restarts: dict) -> list:
+    """Return the units that are not up, or that systemd had to start again since."""
+    return [
+        name
+        for name in names
+        if not unit_state.runs(shows[name]) or int(shows[name].get("NRestarts") or 0) > restarts.get(name, 0)
+    ]
+
+
+def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, waits_on_socket) -> dict:
+    """Start or restart units side by side; return the units that failed, with what they show."""
+    systemd.call("reset-failed", "--", *names, check=False)  # else a start limit of the past stands in the way
+    begin = time.monotonic()
+    late = False
+    try:
+        systemd.call("restart", "--", *names, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        late = True
+    shows = systemd.show(names)
+    restarts = {name: int(shows[name].get("NRestarts") or 0) for name in names}
+    end = time.monotonic() + (0 if late else settle)
+    while True:
+        failed = [name for name in find_troubled(names, shows, restarts) if not waits_on_socket(shows[name])]
+        if failed or time.monotonic() >= end:
+            break
+        time.sleep(min(0.5, settle))
+        shows = systemd.show(names)
+    seconds = time.monotonic() - begin
+    return {name: f"{unit_state.describe(shows[name])} after {seconds:.0f} s" for name in failed}
+
+
+def main():
+    unit_spec = {
+        "name": {"type": "str", "required": True},
+        "files": {"type": "list", "elements": "str", "default": []},
+        "state": {"choices": ["started", "stopped"], "default": "started"},
+        "enabled": {"type": "bool", "default": True},
+        "package": {"type": "str"},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "units": {"type": "list", "elements": "dict", "required": True, "options": unit_spec},
+            "changed_files": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "int", "default": 120},
+            "settle": {"type": "float", "default": 2},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    params, check_mode = module.params, module.check_mode
+    systemd = Systemd(module)
+    units = {unit_state.full_name(unit["name"]): unit for unit in params["units"]}
+    for name, unit in units.items():
+        unit["name"] = name
+    if len(units) != len(params["units"]):
+        module.fail_json(msg="A unit is listed more than once; put its files into one entry.")
+    shows = systemd.show(list(units))
+
+    absent = {name for name in units if shows[name]["LoadState"] == "not-found"}
+    reload_needed = any(show["NeedDaemonReload"] == "yes" for show in shows.values())
+    missing = [name for name in absent if units[name]["state"] == "started"]
+    if (reload_needed or missing) and not check_mode:
+        # Ask systemd to read its files again; decisions below keep what the units showed before.
+        stale = {name for name, show in shows.items() if show["NeedDaemonReload"] == "yes"}
+        systemd.call("daemon-reload")
+        shows = systemd.show(list(units))
+        for name in stale:
+            shows[name]["NeedDaemonReload"] = "yes"
+        absent = {name for name in units if shows[name]["LoadState"] == "not-found"}
+        missing = [name for name in absent if units[name]["state"] == "started"]
+    if missing and not check_mode:
+        hints = [f"{name} (package {units[name]['package'] or name.rsplit('.', 1)[0]}?)" for name in sorted(missing)]
+        module.fail_json(msg=f"These units do not exist, install what brings them: {', '.join(hints)}")
+    masked = [name for name in units if shows[name]["LoadState"] == "masked" and units[name]["state"] == "started"]
+    if masked:
+        module.fail_json(msg=f"Somebody masked {', '.join(masked)}; run 'systemctl unmask' on them, or state: stopped")
+
+    socket_names = sorted({s for show in shows.values() for s in show.get("TriggeredBy", "").split()})
+    idle = any(not unit_state.runs(shows[name]) for name in units if units[name]["state"] == "started")
+    triggers = {n: s["ActiveState"] for n, s in systemd.show(socket_names).items()} if idle else {}
+    offset = time.time() - time.monotonic()
+    plans = {}
+    for name, unit in units.items():
+        if name in absent:
+            verb = "start" if unit["state"] == "started" else ""
+            plans[name] = {"verb": verb, "newer": [], "enabling": "enable" if verb and unit["enabled"] else ""}
+        else:
+            plans[name] = decide(unit, shows[name], triggers, params["changed_files"], check_mode, offset)
+
+    def chosen(key, value):
+        return [name for name, plan in plans.items() if plan[key] == value]
+
+    result = {
+        "started": chosen("verb", "start"),
+        "restarted": [{"unit": name, "newer": plans[name]["newer"]} for name in chosen("verb", "restart")],
+        "stopped": chosen("verb", "stop"),
+        "enabled": chosen("enabling", "enable"),
+        "disabled": chosen("enabling", "disable"),
+    }
+    result["changed"] = any(result.values())
+    result["diff"] = {"before": "", "after": ""}
+    for name, plan in plans.items():
+        if plan["verb"] or plan["enabling"]:
+            reason = f" (newer: {', '.join(plan['newer'])})" if plan["newer"] else ""
+            acts = f"{plan['verb']} {plan['enabling']}".strip()
+            result["diff"]["before"] += f"{name}: {unit_state.describe(shows[name])}\n"
+            result["diff"]["after"] += f"{name}: {acts}{reason}\n"
+    if check_mode or not result["changed"]:
+        module.exit_json(**result)
+
+    began = time.time()
+    for verb, names in (("enable", result["enabled"]), ("disable", result["disabled"]), ("stop", result["stopped"])):
+        if names:
+            systemd.call(verb, "--", *names)
+    to_run = chosen("verb", "start") + chosen("verb", "restart")
+    if to_run:
+
+        def waits_on_socket(show):
+            return unit_state.is_waiting(show, triggers)
+
+        failed = bring_up(systemd, to_run, params["timeout"], params["settle"], waits_on_socket)
+        if failed:
+            lines = []
+            for name, state in failed.items():
+                words = [mask_text(line, params["secrets"]) for line in systemd.last_words(name, began)]
+                lines += [f"{name} is {state}; its last words:", *(f"    {line}" for line in words)]
+            module.fail_json(msg="\n".join([f"{len(failed)} of {len(to_run)} units failed.", *lines]), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

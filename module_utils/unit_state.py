@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What systemd says about units, and what that means for the state they shall be in. Pure functions, no I/O."""
+
+from __future__ import annotations
+
+import re
+
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "FragmentPath",
+    "DropInPaths",
+    "TriggeredBy",
+    "NRestarts",
+    "ExecMainStatus",
+    "ExecMainStartTimestampMonotonic",
+    "ActiveEnterTimestampMonotonic",
+)
+_SUFFIX = re.compile(r"\.(?:service|socket|timer|mount|automount|target|path|slice|swap)$")
+
+
+def full_name(name: str) -> str:
+    """Return the name with its type, as systemctl does: nova-api -> nova-api.service."""
+    return name if _SUFFIX.search(name) else f"{name}.service"
+
+
+def parse_show(text: str) -> list:
+    """Return the properties of each unit from the output of `systemctl show`, in the order asked for."""
+    blocks = re.split(r"\n[ \t]*\n", text.strip())
+    return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks if block.strip()]
+
+
+def started_at(show: dict) -> float:
+    """Return when the unit began to run, in seconds of the monotonic clock; 0 when it does not run.
+
+    The start of the process counts, not the moment it called itself ready: it reads its files in between.
+    """
+    if show.get("ActiveState") not in ("active", "reloading"):
+        return 0.0
+    stamps = [int(show.get(f"{name}TimestampMonotonic") or 0) for name in ("ExecMainStart", "ActiveEnter")]
+    return min([stamp for stamp in stamps if stamp] or [0]) / 1e6
+
+
+def runs(show: dict) -> bool:
+    """Tell whether the unit is up."""
+    return show.get("ActiveState") in ("active", "reloading")
+
+
+def is_waiting(show: dict, trigger_states: dict) -> bool:
+    """Tell whether the unit ended well and a socket that listens will start it again when it is needed."""
+    triggers = show.get("TriggeredBy", "").split()
+    ended_well = show.get("ActiveState") == "inactive" and show.get("Result") == "success"
+    return ended_well and any(trigger_states.get(name) == "active" for name in triggers if name.endswith(".socket"))
+
+
+def enabling(show: dict, wanted: bool) -> str:
+    """Return the verb that makes the unit start at boot, or not: enable, disable or nothing."""
+    state = show.get("UnitFileState", "")
+    if wanted and state in ("disabled", "enabled-runtime"):
+        return "enable"
+    if not wanted and state in ("enabled", "enabled-runtime"):
+        return "disable"
+    return ""
+
+
+def describe(show: dict) -> str:
+    """Return state, result and exit status in a few words."""
+    text = f"{show.get('ActiveState', 'unknown')} ({show.get('SubState', '?')})"
+    if show.get("Result", "success") != "success":
+        text += f", result {show['Result']}"
+    if show.get("ExecMainStatus", "0") not in ("", "0"):
+        text += f", exit status {show['ExecMainStatus']}"
+    return text
