@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import os
+import signal
+import subprocess
+import time
+
+from ansible.module_utils import apt_text, service_hold
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: apt_transaction
+short_description: All packages of a host in one transaction of apt
+description:
+  - Installs what is missing of a list of packages, at once, without recommended packages, with answers for debconf, and
+    with services held back, so that they start once they are configured.
+  - When nothing is missing only dpkg's own list is read; neither apt's cache nor a mirror is touched.
+  - What an interrupted run left is mended first, packages that are half installed as well as a C(policy-rc.d) of ours.
+  - The transaction is simulated first. One that would remove a package that nobody named in O(remove) is refused.
+author: nova-ansible contributors
+attributes:
+  check_mode: {support: full, description: "Simulated by apt; without package lists, only the missing names."}
+  diff_mode: {support: full}
+options:
+  packages:
+    description: Packages to have, each a name or C(name=version).
+    type: list
+    elements: str
+    required: true
+  remove: {description: Packages not to have., type: list, elements: str, default: []}
+  upgrade:
+    description:
+      - V(none) leaves installed packages alone, V(named) brings those of O(packages) to the newest version of the
+        sources, V(full) every package of the host (dist-upgrade), which may also remove packages.
+    type: str
+    choices: [none, named, full]
+    default: none
+  debconf:
+    description: Answers as C(debconf-set-selections) reads them. Given before each installation.
+    type: list
+    elements: str
+    default: []
+  hold_services:
+    description: Whether services stay as they are meanwhile. An operator's own C(policy-rc.d) is put back afterwards.
+    type: bool
+    default: true
+  cache_valid_time:
+    description: Seconds for which package lists are good enough. Lists older than a change of the sources never are.
+    type: int
+    default: 3600
+  lock_timeout: {description: Seconds to wait for another package manager., type: int, default: 300}
+"""
+
+EXAMPLES = r"""
+- name: Install what this host needs
+  apt_transaction:
+    packages: [glance-api, python3-pymysql]
+    debconf: ["glance-common glance/configure_db boolean false"]
+"""
+
+RETURN = r"""
+installed: {description: Packages that were new; in check mode would be., returned: always, type: list, elements: str}
+upgraded: {description: Packages that got another version., returned: always, type: list, elements: str}
+removed: {description: Packages that were removed., returned: always, type: list, elements: str}
+healed:
+  description: What an interrupted run had left and was mended; half installed packages and C(policy-rc.d).
+  returned: always
+  type: list
+  elements: str
+changed_paths:
+  description: dpkg's file list of each new or upgraded package; for C(unit_current), whose units run on their code.
+  returned: always
+  type: list
+  elements: str
+  sample: [/var/lib/dpkg/info/python3-nova.list]
+seconds: {description: How long the transaction took., returned: always, type: float}
+"""
+
+APT = [
+    "apt-get",
+    "--yes",
+    "--quiet=1",
+    "--option=APT::Install-Recommends=false",
+    "--option=Dpkg::Options::=--force-confdef",
+    "--option=Dpkg::Options::=--force-confold",
+    "--option=Dpkg::Use-Pty=0",
+    "--option=Acquire::Retries=3",
+    "--option=APT::Get::Allow-Downgrades=true",  # only ever asked for by an explicit name=version
+]
+ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_SUSPEND": "1"}
+LISTS = "/var/lib/apt/lists"
+RUN_LOCK = "/run/nova-ansible-apt.lock"
+
+
+class Apt:
+    """Runs apt and dpkg; a failure of theirs ends the module with the few lines that matter."""
+
+    def __init__(self, module):
+        self.module = module
+        self.patience = module.params["lock_timeout"]
+        self.result = {
+            "installed": [],
+            "upgraded": [],
+            "removed": [],
+            "healed": [],
+            "changed_paths": [],
+            "seconds": 0.0,
+        }
+
+    def run(self, command: list, **kwargs) -> tuple:
+        """Return (rc, output), standard error included in the order in which it came."""
+        environment = {**os.environ, **ENVIRONMENT, "LC_ALL": "C.UTF-8"}
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        text = kwargs.pop("text_in", None)
+        if text is not None:
+            kwargs["stdin"] = subprocess.PIPE
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            **kwargs,
+        )
+        try:
+            output = process.communicate(text)[0]
+        except BaseException:  # a signal: let dpkg finish its package before services are released
+            process.terminate()
+            process.communicate()
+            raise
+        return process.returncode, output
+
+    def must(self, what: str, command: list, **kwargs) -> str:
+        code, output = self.run(command, **kwargs)
+        if code != 0:
+            self.fail(what, output)
+        return output
+
+    def fail(self, what: str, output: str):
+        advice = apt_text.hint(output)
+        lines = "\n    ".join(apt_text.telling_lines(output))
+        self.module.fail_json(msg=f"{what}{'; ' + advice if advice else ''}:\n    {lines}", **self.result)
+
+    def status(self) -> dict:
+        return apt_text.parse_status(self.must("dpkg-query failed", ["dpkg-query", "-W", "-f", apt_text.DPKG_FORMAT]))
+
+    def get(self, *arguments) -> list:
+        return [*APT, f"--option=DPkg::Lock::Timeout={self.patience}", *arguments]
+
+    def heal(self, broken: list) -> None:
+        """Finish what an interrupted dpkg left."""
+        end = time.monotonic() + self.patience
+        while True:
+            code, output = self.run(["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"])
+            if "lock" not in output or code == 0 or time.monotonic() > end:
+                break
+            time.sleep(2)
+        self.must(
+            "Packages that an earlier run left half installed cannot be mended", self.get("install", "--fix-broken")
+        )
+        self.result["healed"] += broken or ["dpkg"]
+
+    def update(self) -> None:
+        """Fetch the package lists; a source that cannot be read is an error before anything changes."""
+        end = time.monotonic() + self.patience
+        while True:
+            code, output = self.run(self.get("update"))
+            if "Could not get lock" not in output or time.monotonic() > end:
+                break
+            time.sleep(2)
+        failed = apt_text.failed_fetches(output)
+        if failed:
+            sources = read_sources()
+            lines = [
+                "The package lists cannot be fetched, nothing was changed. Correct the source or mend the network:"
+            ]
+            for address, reason in failed:
+                where = apt_text.source_of(address, sources)
+                lines.append(f"{address}: {reason}" + (f" (from {where})" if where else ""))
+            self.module.fail_json(msg="\n  - ".join(lines), **self.result)
+        if code != 0:
+            self.fail("The package lists cannot be fetched, nothing was changed", output)
+
+
+def read_sources() -> dict:
+    """Return path -> text of apt's source files."""
+    texts = {}
+    for path in ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*"))]:
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+            texts[path] = file.read()
+    return texts
+
+
+def lists_age() -> float:
+    """Return how old the package lists are in seconds; infinite when there are none or the sources are newer."""
+    lists = [path for path in glob.glob(f"{LISTS}/*") if os.path.isfile(path) and not path.endswith("/lock")]
+    if not lists:
+        return float("inf")
+    stamps = [LISTS, f"{LISTS}/partial", "/var/lib/apt/periodic/update-success-stamp"]
+    fetched = max(os.stat(path).st_mtime for path in stamps if os.path.exists(path))
+    sources = ["/etc/apt/sources.list", "/etc/apt/sources.list.d", *glob.glob("/etc/apt/sources.list.d/*")]
+    if any(os.stat(path).st_mtime > fetched for path in sources if os.path.exists(path)):
+        return float("inf")
+    return time.time() - fetched
+
+
+def settle_bus(apt: Apt) -> None:
+    """Do what the held services missed: without it dbus does not know polkit's new user and libvirt refuses nova."""
+    for command in (["systemctl", "reload", "dbus.service"], ["systemctl", "try-restart", "polkit.service"]):
+        if os.path.isdir("/run/systemd/system"):
+            apt.run(command)
+
+
+@contextlib.contextmanager
+def one_at_a_time(patience: int):
+    """Keep a second run from taking the first one's policy-rc.d for a stale one."""
+    with open(RUN_LOCK, "w", encoding="utf-8") as file:
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"another transaction holds {RUN_LOCK} for more than {patience} s") from None
+                time.sleep(0.5)
+        yield
+
+
+def arguments_of(params: dict, absent: list, present: list) -> list:
+    """Return what apt-get has to do, or nothing."""
+    removals = [f"{name}-" for name in present]
+    if params["upgrade"] == "full":
+        return ["dist-upgrade", *absent, *removals]
+    names = params["packages"] if params["upgrade"] == "named" else absent
+    return ["install", *names, *removals] if names or removals else []
+
+
+def transact(module, apt: Apt) -> None:
+    params, result, check_mode = module.params, apt.result, module.check_mode
+    begin = time.monotonic()
+    stale = service_hold.is_stale()
+    status = apt.status()
+    interrupted = bool(status["broken"]) or bool(glob.glob("/var/lib/dpkg/updates/[0-9]*"))
+    if stale:
+        result["healed"].append(service_hold.POLICY)
+        if not check_mode:
+            service_hold.release()
+    if interrupted and check_mode:
+        result["healed"] += status["broken"] or ["dpkg"]
+    elif interrupted:
+        with service_hold.held(params["hold_services"]):
+            apt.heal(status["broken"])
+        status = apt.status()
+    absent = apt_text.missing(params["packages"], status)
+    present = [name for name in params["remove"] if name in status["installed"]]
+    arguments = arguments_of(params, absent, present)
+    changes, removals = {}, {}
+    if arguments:
+        if not check_mode and lists_age() > params["cache_valid_time"]:
+            apt.update()
+        code, output = apt.run(apt.get("--simulate", *arguments))
+        if code != 0 and check_mode:
+            # the sources may be among what this very run would change
+            module.warn(f"apt cannot plan this transaction yet: {' '.join(apt_text.telling_lines(output, 3))}")
+            changes = {item.partition("=")[0]: ("", "?") for item in absent}
+            removals = {name: "?" for name in present}
+        elif code != 0:
+            apt.fail("apt cannot plan this transaction, nothing was changed", output)
+        else:
+            changes, removals = apt_text.parse_simulation(output)
+        strange = sorted(set(removals) - set(params["remove"]))
+        if strange and params["upgrade"] != "full":
+            module.fail_json(
+                msg=f"apt would remove {', '.join(strange)} to have {', '.join(absent or params['packages'])}; nothing "
+                "was changed. List them in `remove` if they shall go, or correct the suites that are mixed here.",
+                **result,
+            )
+    result["installed"] = sorted(name for name, (old, _new) in changes.items() if not old)
+    result["upgraded"] = sorted(name for name, (old, _new) in changes.items() if old)
+    result["removed"] = sorted(removals)
+    result["changed_paths"] = [f"/var/lib/dpkg/info/{name}.list" for name in sorted(changes)]
+    result["diff"] = {
+        "before": "".join(f"{name} {old}\n" for name, (old, _new) in sorted(changes.items()) if old)
+        + "".join(f"{name} {version}\n" for name, version in sorted(removals.items())),
+        "after": "".join(f"{name} {new}\n" for name, (_old, new) in sorted(changes.items())),
+    }
+    if (changes or removals) and not check_mode:
+        install(module, apt, arguments)
+        left = apt_text.missing(params["packages"], apt.status())
+        if left:
+            module.fail_json(
+                msg=f"apt ended well, but {', '.join(left)} is not installed; read apt's history", **result
+            )
+    result["seconds"] = round(time.monotonic() - begin, 2)
+    module.exit_json(changed=bool(changes or removals or result["healed"]), **result)
+
+
+def install(module, apt: Apt, arguments: list) -> None:
+    """Download all, then install all with the services held."""
+    params = module.params
+    code, output = apt.run(apt.get("--download-only", *arguments))
+    if code != 0 and apt_text.failed_fetches(output):  # the lists are older than the mirror
+        apt.update()
+        code, output = apt.run(apt.get("--download-only", *arguments))
+    if code != 0:
+        apt.fail("The packages cannot be fetched, nothing was changed", output)
+    if params["debconf"]:
+        text = "".join(f"{line}\n" for line in params["debconf"])
+        apt.must("debconf refuses its answers", ["debconf-set-selections"], text_in=text)
+    with service_hold.held(params["hold_services"]):
+        apt.must("The packages were not all installed", apt.get(*arguments))
+    if params["hold_services"]:
+        settle_bus(apt)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "list", "elements": "str", "required": True},
+            "remove": {"type": "list", "elements": "str", "default": []},
+            "upgrade": {"choices": ["none", "named", "full"], "default": "none"},
+            "debconf": {"type": "list", "elements": "str", "default": []},
+            "hold_services": {"type": "bool", "default": True},
+            "cache_valid_time": {"type": "int", "default": 3600},
+            "lock_timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    apt = Apt(module)
+
+    def stop(number, _frame):
+        raise SystemExit(f"ended by signal {number}; services are released, run again to finish")
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, stop)
+    if module.check_mode:
+        transact(module, apt)
+    try:
+        with one_at_a_time(module.params["lock_timeout"]):
+            transact(module, apt)
+    except TimeoutError as error:
+        module.fail_json(msg=f"{error}; run again when it is done", **apt.result)
+
+
+if __name__ == "__main__":
+    main()
