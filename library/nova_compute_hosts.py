@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Wait for computes to register, and map them into their cell."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nova_compute_hosts
+short_description: Registered and mapped computes
+description:
+  - Waits until each named nova-compute has registered in the cell's database and reports, then maps those that no cell
+    has yet. Runs on a controller, once per cloud.
+  - Without a missing host this costs three queries; C(nova-manage cell_v2 discover_hosts) is started only for one.
+  - In check mode nothing is waited for; a host without a mapping counts as one that would be mapped.
+options:
+  computes:
+    description: Host names as nova-compute registers them (option C(host) of nova.conf, else the name of the machine).
+    type: list
+    elements: str
+    required: true
+  api_database_url:
+    description: Nova's API database, as SQLAlchemy's URL.
+    type: str
+    required: true
+  cell_database_url:
+    description: Database of the cell where the computes register, as SQLAlchemy's URL.
+    type: str
+    required: true
+  timeout:
+    description: Seconds to wait for all of them.
+    type: int
+    default: 120
+  interval:
+    description: Seconds between two looks.
+    type: float
+    default: 1
+  down_after:
+    description: Seconds since its last report after which a service counts as down (Nova's C(service_down_time)).
+    type: int
+    default: 60
+  user:
+    description: Unix user that runs nova-manage.
+    type: str
+    default: nova
+requirements: ["PyMySQL (python3-pymysql) on the target"]
+attributes:
+  check_mode:
+    description: Predicts which hosts a run would map.
+    support: full
+  diff_mode:
+    description: Lists the hosts that are mapped.
+    support: full
+author: [nova-ansible]
+"""
+
+EXAMPLES = r"""
+- name: Map the computes into their cell
+  nova_compute_hosts:
+    computes: [compute1, compute2]
+    api_database_url: "{{ nova_api_database_url }}"
+    cell_database_url: "{{ nova_database_url }}"
+"""
+
+RETURN = r"""
+mapped:
+  description: Hosts that this run mapped, in check mode those it would.
+  returned: always
+  type: list
+  elements: str
+  sample: [compute1]
+waited:
+  description: Seconds until all had registered.
+  returned: success
+  type: float
+  sample: 4.2
+"""
+
+import time
+
+from ansible.module_utils import outcome, sql_url, user_command
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+SERVICES = (
+    "SELECT host, disabled, forced_down, TIMESTAMPDIFF(SECOND, COALESCE(last_seen_up, updated_at, created_at), "
+    "UTC_TIMESTAMP()) FROM services WHERE `binary` = 'nova-compute' AND deleted = 0"
+)
+NODES = "SELECT host, MIN(COALESCE(mapped, 0)) FROM compute_nodes WHERE deleted = 0 GROUP BY host"
+MAPPINGS = "SELECT host FROM host_mappings"
+
+
+def judge(computes, services, nodes, down_after):
+    """{host: why it cannot be mapped yet} from the rows of SERVICES and NODES."""
+    seen = {row[0]: row[1:] for row in services}
+    with_node = {row[0] for row in nodes}
+    reasons = {}
+    for host in computes:
+        if host not in seen:
+            reasons[host] = "never registered"
+        elif seen[host][1]:
+            reasons[host] = "is forced down (openstack compute service set --up HOST nova-compute)"
+        elif seen[host][2] is not None and seen[host][2] > down_after:
+            reasons[host] = f"registered, but last reported {seen[host][2]} s ago"
+        elif host not in with_node:
+            reasons[host] = "registered, but shows no hypervisor yet"
+    return reasons
+
+
+def wait(params):
+    """Poll until judge() has nothing to say or the time is over: (reasons, services, nodes)."""
+    limit = time.monotonic() + params["timeout"]
+    while True:
+        services = outcome.query(params["cell_database_url"], SERVICES)
+        nodes = outcome.query(params["cell_database_url"], NODES)
+        reasons = judge(params["computes"], services, nodes, params["down_after"])
+        if not reasons or time.monotonic() > limit:
+            return reasons, services, nodes
+        time.sleep(params["interval"])
+
+
+def unmapped(params):
+    """The named hosts without a mapping, in their order."""
+    mapped = {row[0] for row in outcome.query(params["api_database_url"], MAPPINGS)}
+    return [host for host in params["computes"] if host not in mapped]
+
+
+def predict(params):
+    """The hosts that a run would map; all of them when no database answers."""
+    try:
+        return unmapped(params)
+    except outcome.Unknown:
+        return params["computes"]
+
+
+def discover(module, hosts, nodes):
+    """Map the hosts, or fail."""
+    argv = ["nova-manage", "cell_v2", "discover_hosts"]
+    if any(row[1] for row in nodes if row[0] in hosts):
+        argv.append("--by-service")  # their nodes say "mapped" although the mapping is lost: they would be skipped
+    code, output = user_command.run(argv, module.params["user"], timeout=300)
+    left = unmapped(module.params)
+    if left:  # a code of 2 alone is no failure: the scheduler's own discovery may have been quicker
+        module.fail_json(
+            msg=f"'{' '.join(argv)}' ended with {code} and left {', '.join(left)} without a cell: "
+            f"{user_command.tail(output)}"
+        )
+
+
+def main():
+    """Wait, compare, map."""
+    url = {"type": "str", "required": True, "no_log": True}
+    module = AnsibleModule(
+        argument_spec={
+            "computes": {"type": "list", "elements": "str", "required": True},
+            "api_database_url": url,
+            "cell_database_url": url,
+            "timeout": {"type": "int", "default": 120},
+            "interval": {"type": "float", "default": 1},
+            "down_after": {"type": "int", "default": 60},
+            "user": {"type": "str", "default": "nova"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    for option in ("api_database_url", "cell_database_url"):
+        try:
+            sql_url.parse(params[option])
+        except ValueError as error:
+            module.fail_json(msg=f"{option}: {error}")
+        module.no_log_values.update(sql_url.secrets(params[option]))
+    if module.check_mode:
+        finish(module, predict(params), 0.0)
+    if not sql_url.available():
+        module.fail_json(msg=missing_required_lib("PyMySQL") + " (Debian: python3-pymysql)")
+    started = time.monotonic()
+    try:
+        reasons, services, nodes = wait(params)
+        waited = time.monotonic() - started
+        if reasons:
+            registered = ", ".join(sorted(row[0] for row in services)) or "none"
+            module.fail_json(
+                msg="\n".join(
+                    [f"{host}: nova-compute {reason}." for host, reason in reasons.items()]
+                    + [
+                        f"Waited {params['timeout']} s; registered are: {registered}.",
+                        "Read /var/log/nova/nova-compute.log and 'systemctl status nova-compute' on the named hosts.",
+                    ]
+                ),
+                mapped=[],
+            )
+        hosts = unmapped(params)
+        if hosts:
+            discover(module, hosts, nodes)
+    except outcome.Unknown as error:
+        module.fail_json(msg=str(error))
+    finish(module, hosts, waited)
+
+
+def finish(module, hosts, waited):
+    """Report."""
+    module.exit_json(
+        changed=bool(hosts),
+        mapped=hosts,
+        waited=round(waited, 1),
+        diff={
+            "before": "".join(f"{host}: in no cell\n" for host in hosts),
+            "after": "".join(f"{host}: mapped\n" for host in hosts),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

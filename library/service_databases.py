@@ -1,0 +1,285 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Create the databases of services and their accounts."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_databases
+short_description: Databases of services, their accounts and rights
+description:
+  - Creates each database with one account that owns it, and gives an account whose password differs the wanted one.
+  - One connection and three queries tell what is missing; nothing else is sent to the server when nothing is.
+  - Never removes a database, an account or a right.
+  - In check mode on a machine without a server, everything counts as missing.
+options:
+  login_user:
+    description: Account that may create databases and accounts.
+    type: str
+    default: root
+  login_password:
+    description: Its password; not needed for root over the socket.
+    type: str
+  login_host:
+    description: Address of the server. Without it, O(login_socket) is used.
+    type: str
+  login_port:
+    description: Port of the server, with O(login_host).
+    type: int
+    default: 3306
+  login_socket:
+    description: Socket of a server on this machine.
+    type: path
+    default: /run/mysqld/mysqld.sock
+  databases:
+    description: The wanted databases.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the database.
+        type: str
+        required: true
+      user:
+        description: Account that gets all rights on it. Several databases may share one.
+        type: str
+        required: true
+      password:
+        description: Password of the account.
+        type: str
+        required: true
+      hosts:
+        description: Hosts that the account may come from, as the server writes them.
+        type: list
+        elements: str
+        default: ["%", localhost]
+  charset:
+    description: Character set of a database when it is created.
+    type: str
+    default: utf8mb3
+  collation:
+    description: Collation of a database when it is created.
+    type: str
+    default: utf8mb3_general_ci
+requirements: ["PyMySQL (python3-pymysql) on the target"]
+attributes:
+  check_mode:
+    description: Predicts what a run would do.
+    support: full
+  diff_mode:
+    description: Lists what is created or updated, without passwords.
+    support: full
+author: [nova-ansible]
+"""
+
+EXAMPLES = r"""
+- name: Create the databases of Nova
+  service_databases:
+    databases:
+      - {name: nova_api, user: nova, password: "{{ nova_database_password }}"}
+      - {name: nova_cell0, user: nova, password: "{{ nova_database_password }}"}
+      - {name: nova, user: nova, password: "{{ nova_database_password }}"}
+"""
+
+RETURN = r"""
+created:
+  description: Databases, accounts and rights that were missing.
+  returned: success
+  type: list
+  elements: str
+  sample: ["database glance", "account glance@%", "rights of glance@% on glance"]
+updated:
+  description: Accounts that got another password.
+  returned: success
+  type: list
+  elements: str
+  sample: ["account glance@%"]
+"""
+
+import hashlib
+import re
+from contextlib import nullcontext
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    import pymysql
+except ImportError:
+    pymysql = None
+
+
+def native_hash(password):
+    """The password as mysql_native_password stores it."""
+    return "*" + hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()
+
+
+def pattern(database):
+    """The name as a GRANT takes it, where _ and % would match other names too."""
+    return database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
+
+
+def wanted(databases):
+    """({account: password}, [(account, database)]); an account is (user, host)."""
+    accounts, rights = {}, []
+    for database in databases:
+        if not re.fullmatch(r"[A-Za-z0-9_$-]{1,64}", database["name"]):
+            raise ValueError(f"database name '{database['name']}': use 1 to 64 of A-Z a-z 0-9 _ $ -")
+        for host in database["hosts"]:
+            account = (database["user"], host)
+            if accounts.setdefault(account, database["password"]) != database["password"]:
+                raise ValueError(
+                    f"account {account[0]}@{host} has two different passwords in 'databases' "
+                    f"(the second with database {database['name']}); give it one"
+                )
+            rights.append((account, database["name"]))
+    return accounts, rights
+
+
+def missing(databases, state):
+    """[(kind, subject)] to do, in order, from the state that read() or nothing() gives."""
+    accounts, rights = wanted(databases)
+    names = list(dict.fromkeys(database["name"] for database in databases))
+    todo = [("database", name) for name in names if name not in state["databases"]]
+    for account, password in accounts.items():
+        if account not in state["accounts"]:
+            todo.append(("account", account))
+        elif state["accounts"][account] != native_hash(password):
+            todo.append(("password", account))
+    todo += [("rights", right) for right in rights if right not in state["rights"]]
+    return todo
+
+
+def nothing():
+    """The state of a machine without a server."""
+    return {"databases": set(), "accounts": {}, "rights": set()}
+
+
+def read(cursor, databases):
+    """What the server has of the wanted databases, accounts and full rights."""
+    state = nothing()
+    cursor.execute("SELECT schema_name AS name FROM information_schema.schemata")
+    state["databases"] = {row["name"] for row in cursor.fetchall()}
+    users = sorted({database["user"] for database in databases})
+    cursor.execute("SELECT User, Host, plugin, authentication_string FROM mysql.user WHERE User IN %s", [users])
+    for row in cursor.fetchall():
+        native = row["plugin"] in ("", "mysql_native_password")
+        state["accounts"][row["User"], row["Host"]] = row["authentication_string"] if native else row["plugin"]
+    cursor.execute("SELECT * FROM mysql.db WHERE User IN %s", [users])
+    by_pattern = {pattern(database["name"]): database["name"] for database in databases}
+    for row in cursor.fetchall():
+        full = all(value == "Y" for name, value in row.items() if name.endswith("_priv") and name != "Grant_priv")
+        if full and row["Db"] in by_pattern:
+            state["rights"].add(((row["User"], row["Host"]), by_pattern[row["Db"]]))
+    return state
+
+
+def apply(cursor, todo, accounts, charset, collation):
+    """Do what missing() listed."""
+    for kind, subject in todo:
+        if kind == "database":
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{subject}` CHARACTER SET {charset} COLLATE {collation}")
+        elif kind == "account":
+            cursor.execute("CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (*subject, accounts[subject]))
+        elif kind == "password":
+            cursor.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*subject, accounts[subject]))
+        else:
+            account, database = subject
+            cursor.execute(f"GRANT ALL PRIVILEGES ON `{pattern(database)}`.* TO %s@%s", account)
+
+
+def described(todo):
+    """(created, updated) for a person."""
+    texts = {
+        "database": lambda name: f"database {name}",
+        "account": lambda account: "account {}@{}".format(*account),
+        "password": lambda account: "account {}@{}".format(*account),
+        "rights": lambda right: "rights of {}@{} on {}".format(*right[0], right[1]),
+    }
+    created = [texts[kind](subject) for kind, subject in todo if kind != "password"]
+    return created, [texts[kind](subject) for kind, subject in todo if kind == "password"]
+
+
+def connect(module):
+    """A connection with dict rows, or the reason why there is none."""
+    options, place = module.params, module.params["login_socket"]
+    address = {"unix_socket": place}
+    if options["login_host"]:
+        place = f"{options['login_host']}:{options['login_port']}"
+        address = {"host": options["login_host"], "port": options["login_port"]}
+    if pymysql is None:
+        return None, missing_required_lib("PyMySQL") + " (Debian: python3-pymysql)"
+    try:
+        return pymysql.connect(
+            user=options["login_user"],
+            password=options["login_password"] or "",
+            charset="utf8mb4",
+            connect_timeout=10,
+            autocommit=True,
+            cursorclass=pymysql.cursors.DictCursor,
+            **address,
+        ), None
+    except pymysql.err.OperationalError as error:
+        if error.args[0] not in (2002, 2003):
+            module.fail_json(
+                msg=f"The database server at {place} refuses '{options['login_user']}': {error.args[-1]}. "
+                "Correct login_user or login_password; root over the socket must run as root (become: true)."
+            )
+        return None, f"No database server answers at {place}: {error.args[-1]}. Install and start mariadb-server."
+
+
+def main():
+    """Read, compare, write."""
+    database = {
+        "name": {"type": "str", "required": True},
+        "user": {"type": "str", "required": True},
+        "password": {"type": "str", "required": True, "no_log": True},
+        "hosts": {"type": "list", "elements": "str", "default": ["%", "localhost"]},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "login_user": {"type": "str", "default": "root"},
+            "login_password": {"type": "str", "no_log": True},
+            "login_host": {"type": "str"},
+            "login_port": {"type": "int", "default": 3306},
+            "login_socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
+            "databases": {"type": "list", "elements": "dict", "required": True, "options": database},
+            "charset": {"type": "str", "default": "utf8mb3"},
+            "collation": {"type": "str", "default": "utf8mb3_general_ci"},
+        },
+        supports_check_mode=True,
+    )
+    databases = module.params["databases"]
+    try:
+        accounts, _rights = wanted(databases)
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    connection, reason = connect(module)
+    if connection is None and not module.check_mode:
+        module.fail_json(msg=reason)
+    try:
+        with connection.cursor() if connection else nullcontext() as cursor:
+            todo = missing(databases, read(cursor, databases) if cursor else nothing())
+            if not module.check_mode:
+                apply(cursor, todo, accounts, module.params["charset"], module.params["collation"])
+    except pymysql.err.MySQLError as error:
+        module.fail_json(
+            msg=f"The database server did not do it: {error.args[-1]}. Check that "
+            f"'{module.params['login_user']}' may create databases and accounts."
+        )
+    created, updated = described(todo)
+    changed_lines = [f"{line}: present" for line in created] + [f"{line}: new password" for line in updated]
+    before_lines = [f"{line}: absent" for line in created] + [f"{line}: another password" for line in updated]
+    module.exit_json(
+        changed=bool(todo),
+        created=created,
+        updated=updated,
+        diff={
+            "before": "".join(f"{line}\n" for line in before_lines),
+            "after": "".join(f"{line}\n" for line in changed_lines),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

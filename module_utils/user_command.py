@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a command as another user of the machine, with a clean environment and a limit of time."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def run(argv, user="root", environment=None, timeout=900, stdin=None, keep_fds=()):
+    """(return code, what it wrote); code 124 = stopped after the timeout, 127 = no such command or user.
+
+    keep_fds stay open in the command: a lock held on one of them lasts as long as the command lives,
+    even when this process is killed.
+    """
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        return 127, f"there is no user '{user}' on this machine: is the service's package installed?"
+    clean = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": account.pw_dir, "USER": user, "LOGNAME": user}
+    identity = {}
+    if os.geteuid() == 0 and account.pw_uid != 0:
+        identity = {
+            "user": account.pw_uid,
+            "group": account.pw_gid,
+            "extra_groups": os.getgrouplist(user, account.pw_gid),
+        }
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**clean, **(environment or {})},
+            cwd="/",
+            start_new_session=True,
+            pass_fds=keep_fds,
+            text=True,
+            errors="replace",
+            **identity,
+        )
+    except FileNotFoundError:
+        return 127, f"there is no command '{argv[0]}' on this machine: is its package installed?"
+    try:
+        output, _ = process.communicate(stdin, timeout=timeout)
+        return process.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        return 124, f"{output}\nstopped after {timeout} s"
+
+
+def tail(output, lines=15):
+    """The last lines of an output that say something."""
+    return "\n".join([line for line in output.splitlines() if line.strip()][-lines:])
