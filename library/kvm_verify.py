@@ -1,0 +1,278 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kvm_verify
+short_description: Verify that a host can run KVM guests as a policy asks
+version_added: "0.1.0"
+description:
+  - Judges a host by what M(kvm_facts) found, or probes by itself when no facts are given, so that one task suffices.
+  - Every row of the answer says what was found, what was wanted and what to do. What is not known is V(skip) or
+    V(warn), never V(pass). A host is never silently switched to emulation.
+  - Check mode is the full check; nothing is ever changed.
+options:
+  require:
+    description:
+      - V(hardware) fails unless guests run on the processor.
+      - V(any) accepts emulation, with a warning.
+      - V(none) asks for nothing; acceleration is still reported.
+    type: str
+    choices: [hardware, any, none]
+    default: hardware
+  allow_nested:
+    description: Whether the host may itself be a virtual machine.
+    type: bool
+    default: true
+  max_exit_ns:
+    description: Nanoseconds of leaving and entering a guest above which there is a warning.
+    type: int
+    default: 10000
+  users:
+    description: Users that must be able to open the node and create a VM. One that does not exist yet is skipped.
+    type: list
+    elements: str
+    default: [nova, libvirt-qemu]
+  nested:
+    description: Whether guests must (V(true)) or must not (V(false)) be offered virtualisation. Not checked when unset.
+    type: bool
+  isa_level:
+    description: Instruction set level that guests need; images of RHEL 9 and later need V(x86-64-v2).
+    type: str
+    choices: [x86-64-v1, x86-64-v2, x86-64-v3, x86-64-v4]
+  min_vcpus:
+    description: Virtual processors that one guest must be able to have.
+    type: int
+    default: 0
+  iommu:
+    description: Whether the IOMMU must be on or off. Not checked when unset.
+    type: bool
+  hugepages:
+    description: Huge pages that must be there, by their size in kB.
+    type: dict
+    default: {}
+  secure:
+    description: Kinds of secure guests that the host must offer.
+    type: list
+    elements: str
+    choices: [sev, sev-es, sev-snp, tdx, s390-pv]
+    default: []
+  vtpm:
+    description: Whether the programs of virtual TPMs must be there.
+    type: bool
+    default: false
+  devices:
+    description:
+      - What it means when a companion device is missing, V(fail), V(warn) or V(skip).
+      - Known are tun (V(fail) unless set), vhost_net (V(warn)), vfio (V(skip)), vhost_vsock, sev, sgx_vepc, tpm and
+        iommufd (not checked unless set).
+    type: dict
+    default: {}
+  release:
+    description: Nova release, as V(zed) or V(2025.1), whose least libvirt and QEMU the host must have.
+    type: str
+  warnings_are_errors:
+    description: Whether a warning fails.
+    type: bool
+    default: false
+  on_failure:
+    description: V(fail) fails the task; V(report) leaves it to the caller to branch on RV(verdict).
+    type: str
+    choices: [fail, report]
+    default: fail
+  return_facts:
+    description: Whether to return the facts too, as M(kvm_facts) does, when the module probes by itself.
+    type: bool
+    default: false
+  facts:
+    description: Facts of M(kvm_facts), so that nothing is probed twice. Without them the module probes by itself.
+    type: dict
+  slice_ms:
+    description: Milliseconds of each speed measurement, when the module probes by itself.
+    type: int
+    default: 25
+  deadline:
+    description: Seconds after which the probe is killed, when the module probes by itself.
+    type: float
+    default: 2.0
+  log:
+    description: Whether to read the kernel log, when the module probes by itself.
+    type: str
+    choices: [auto, none]
+    default: auto
+  root:
+    description: Folder that describes another machine, as in M(kvm_facts).
+    type: path
+    default: /
+attributes:
+  check_mode:
+    description: Nothing is ever changed; check mode does the same.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+author:
+  - nova-ansible contributors
+"""
+
+EXAMPLES = r"""
+- name: Verify that guests run on the processor
+  kvm_verify:
+
+# the same without a playbook, over all hosts of an inventory:
+#   ansible compute -b -m kvm_verify -o
+
+- name: Verify a host for images of RHEL 9 and for PCI passthrough
+  kvm_verify:
+    isa_level: x86-64-v2
+    iommu: true
+    allow_nested: false
+
+- name: Look at a host and decide later
+  kvm_verify:
+    require: any
+    on_failure: report
+  register: kvm
+
+- name: Use what works there
+  ansible.builtin.debug:
+    msg: "virt_type={{ kvm.recommended_virt_type }} cpu_mode={{ kvm.recommended.cpu_mode }}"
+
+- name: Judge facts that were gathered before, without a second probe
+  kvm_verify:
+    facts: "{{ ansible_facts.kvm | default(omit) }}"
+"""
+
+RETURN = r"""
+verdict:
+  description: V(pass), V(warn) or V(fail).
+  returned: always
+  type: str
+class:
+  description: V(hardware), V(emulated), V(unusable) or V(unmeasured).
+  returned: always
+  type: str
+cause:
+  description: One word for the state of acceleration, as V(ok), V(firmware), V(node_denied) or V(software_backend).
+  returned: always
+  type: str
+fixable:
+  description: Whether a change of settings would help. Then repair, rather than fall back to emulation.
+  returned: always
+  type: bool
+recommended_virt_type:
+  description: Nova's virt_type as things are now.
+  returned: always
+  type: str
+  sample: kvm
+recommended:
+  description: Nova's cpu_mode and cpu_models that go with it.
+  returned: always
+  type: dict
+  sample: {cpu_mode: host-model, cpu_models: []}
+checks:
+  description: All rows.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: What was looked at; the first is acceleration.
+      type: str
+    status:
+      description: V(pass), V(warn), V(fail) or V(skip).
+      type: str
+    found:
+      description: What was found.
+      type: str
+    wanted:
+      description: What was wanted.
+      type: str
+    remedy:
+      description: What to do.
+      type: str
+failed_checks:
+  description: Names of the rows that fail.
+  returned: always
+  type: list
+  elements: str
+remedy:
+  description: What to do first.
+  returned: always
+  type: str
+repairs:
+  description: What M(kvm_repair) could put right.
+  returned: always
+  type: list
+  elements: dict
+msg:
+  description: Every failing row as "name, found, wanted, do", the first about acceleration; the warnings if none fails.
+  returned: always
+  type: str
+ansible_facts:
+  description: The facts as of M(kvm_facts), when the module probed by itself.
+  returned: when RV(verdict) is no failure, O(return_facts=true) and no facts were given
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.kvm import facts as kvm  # noqa: E402
+from ansible.module_utils.kvm import judge as court  # noqa: E402
+
+
+def argument_spec():
+    policy = {
+        "require": {"type": "str", "choices": ["hardware", "any", "none"], "default": "hardware"},
+        "allow_nested": {"type": "bool", "default": True},
+        "max_exit_ns": {"type": "int", "default": 10000},
+        "users": {"type": "list", "elements": "str", "default": ["nova", "libvirt-qemu"]},
+        "nested": {"type": "bool"},
+        "isa_level": {"type": "str", "choices": list(court.ISA_LEVELS[1:])},
+        "min_vcpus": {"type": "int", "default": 0},
+        "iommu": {"type": "bool"},
+        "hugepages": {"type": "dict", "default": {}},
+        "secure": {"type": "list", "elements": "str", "choices": list(court.SECURE), "default": []},
+        "vtpm": {"type": "bool", "default": False},
+        "devices": {"type": "dict", "default": {}},
+        "release": {"type": "str"},
+        "warnings_are_errors": {"type": "bool", "default": False},
+    }
+    return dict(
+        policy,
+        on_failure={"type": "str", "choices": ["fail", "report"], "default": "fail"},
+        facts={"type": "dict"},
+        return_facts={"type": "bool", "default": False},
+        slice_ms={"type": "int", "default": 25},
+        deadline={"type": "float", "default": 2.0},
+        log={"type": "str", "choices": ["auto", "none"], "default": "auto"},
+        root={"type": "path", "default": "/"},
+    )
+
+
+def main():
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    options = module.params
+    problem = kvm.wrong_options(options) or court.wrong_policy(options)
+    if problem:
+        module.fail_json(msg=problem)
+    answer = {"changed": False}
+    found = options["facts"]
+    if not found:
+        found = kvm.gather(
+            root=options["root"],
+            users=options["users"],
+            slice_ms=options["slice_ms"],
+            deadline=options["deadline"],
+            log=options["log"],
+        )
+        if options["return_facts"]:
+            answer["ansible_facts"] = {"kvm": found}
+    answer.update(court.judge(found, {name: options[name] for name in court.POLICY}))
+    if answer["verdict"] == "fail" and options["on_failure"] == "fail":
+        answer.pop("ansible_facts", None)
+        module.fail_json(**answer)
+    module.exit_json(**answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files below a root: / itself, or a folder that holds a machine's /proc, /sys and /etc (a fixture tree).
+
+A tree cannot hold device nodes: dev.json at its top lists them as {path: {chr, major, minor, mode, uid, gid}}.
+What a running machine would answer lies in fixture/: arch, cpuid.json, dmesg, pidns, probe.json, users.json,
+versions.json. Nothing here raises: what cannot be read is empty.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import stat
+
+LIMIT = 32 << 20  # /proc/cpuinfo of 4,096 processors has 6 MB
+
+
+class Tree:
+    def __init__(self, root="/"):
+        self.live = os.path.realpath(root) == "/"
+        self.root = "" if self.live else os.path.realpath(root)
+        self.nodes = None if self.live else self.json("/dev.json")
+
+    def path(self, name):
+        return self.root + name
+
+    def _inside(self, path):
+        """A link in a tree must not lead to this machine's own files."""
+        return self.live or os.path.realpath(path).startswith(self.root + "/")
+
+    def bytes(self, name):
+        try:
+            if not self._inside(self.path(name)):
+                return b""
+            file = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (OSError, ValueError):
+            return b""
+        try:
+            pieces, size = [], 0
+            while size < LIMIT:
+                piece = os.read(file, 1 << 20)
+                if not piece:
+                    break
+                pieces.append(piece)
+                size += len(piece)
+            return b"".join(pieces)
+        except OSError:
+            return b""
+        finally:
+            os.close(file)
+
+    def read(self, name):
+        return self.bytes(name).decode("utf-8", "replace")
+
+    def lines(self, name):
+        return self.read(name).splitlines()
+
+    def word(self, name):
+        """The trimmed text of a small file, without control characters; None where there is none."""
+        text = self.read(name)[:4096].strip().strip("\0").strip()
+        return "".join(letter if letter.isprintable() else "?" for letter in text) or None
+
+    def chosen(self, name):
+        """The word in brackets of a file like "always [madvise] never", else its whole text."""
+        text = self.word(name) or ""
+        start, end = text.find("["), text.find("]")
+        return text[start + 1 : end] if 0 <= start < end else text or None
+
+    def json(self, name):
+        try:
+            value = json.loads(self.read(name))
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def names(self, name):
+        try:
+            return sorted(os.listdir(self.path(name))) if self._inside(self.path(name)) else []
+        except (OSError, ValueError):
+            return []
+
+    def glob(self, pattern):
+        return [path[len(self.root) :] for path in sorted(glob.glob(glob.escape(self.root) + pattern))]
+
+    def link(self, name):
+        try:
+            return os.readlink(self.path(name))
+        except (OSError, ValueError):
+            return None
+
+    def exists(self, name):
+        if self.nodes is not None and name.startswith("/dev/"):
+            return name in self.nodes
+        return os.path.lexists(self.path(name))
+
+    def node(self, name):
+        """{chr, major, minor, mode, uid, gid} of a device node; None where there is none."""
+        if self.nodes is not None:
+            found = self.nodes.get(name)
+            if not isinstance(found, dict):
+                return None
+            whole = {"chr": True, "major": None, "minor": None, "mode": None, "uid": None, "gid": None}
+            return dict(whole, **found)
+        try:
+            found = os.stat(self.path(name))
+        except (OSError, ValueError):
+            return None
+        return {
+            "chr": stat.S_ISCHR(found.st_mode),
+            "major": os.major(found.st_rdev),
+            "minor": os.minor(found.st_rdev),
+            "mode": f"{stat.S_IMODE(found.st_mode):04o}",
+            "uid": found.st_uid,
+            "gid": found.st_gid,
+        }
+
+
+def whole_number(text, default=None):
+    """The number a text begins with, if it is one that a machine could mean."""
+    digits = ""
+    for letter in str(text if text is not None else "").strip():
+        if letter not in "0123456789":
+            break
+        digits += letter
+    return int(digits) if 0 < len(digits) <= 18 else default
