@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a host is and whether a deployment can work on it: read only, in one call."""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.listeners import listening_units
+
+DOCUMENTATION = """
+module: host_check
+short_description: Read what a host is and name what would stop a deployment on it
+description:
+  - Returns the facts the roles read (C(ansible_facts.machine)) and a list of problems; it changes nothing and does not
+    fail by itself, so that one report can name every problem of every host.
+options:
+  address:
+    description: Address that the services of this host will listen on; it must be an address of the host.
+    type: str
+  interface:
+    description: Network interface of the provider network; it must exist. Not checked when empty.
+    type: str
+    default: ""
+  suite:
+    description: Suite of the distribution that the release belongs to, for example V(trixie).
+    type: str
+  packages:
+    description: Packages that will be installed; the mirror is only asked for when one of them is missing.
+    type: list
+    elements: str
+    default: []
+  ports:
+    description: TCP ports that the services of this host will listen on, and the units that may already hold them.
+    type: dict
+    default: {}
+  min_memory_mb:
+    description: Smallest memory, MiB.
+    type: int
+    default: 0
+  min_disk_mb:
+    description: Smallest free space below /var, MiB; only asked for while packages are missing.
+    type: int
+    default: 0
+  now:
+    description: Seconds since the epoch on the control node, to compare clocks with.
+    type: float
+  max_clock_skew:
+    description: Largest difference of the clocks, seconds.
+    type: float
+    default: 30
+  tun:
+    description: Whether the host needs /dev/net/tun (guests' network interfaces).
+    type: bool
+    default: false
+author: [nova-ansible]
+"""
+
+EXAMPLES = """
+- name: Look at the host
+  host_check:
+    address: 192.0.2.11
+    suite: trixie
+    ports: {"8774": [nova-api.service]}
+    min_memory_mb: 4096
+"""
+
+RETURN = """
+problems:
+  description: One sentence for each problem - what is wrong, the value found, what to do.
+  returned: always
+  type: list
+  elements: str
+ansible_facts:
+  description: "C(machine): distribution, suite, architecture, cpus, memory_mb, hostname, ovs_datapath."
+  returned: always
+  type: dict
+"""
+
+
+def os_release(text: str) -> dict:
+    """Fields of /etc/os-release."""
+    return {k: v.strip("\"'") for k, v in re.findall(r"^(\w+)=(.*)$", text, re.M)}
+
+
+def read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def ovs_datapath(modules: str, loaded: bool) -> str:
+    """The kernel's datapath where its module exists (loaded, built in or on disk), else the one in userspace."""
+    return "system" if loaded or re.search(r"/openvswitch\.ko", modules) else "netdev"
+
+
+def machine() -> dict:
+    release = os_release(read("/etc/os-release"))
+    memory = re.search(r"^MemTotal:\s+(\d+)", read("/proc/meminfo"), re.M)
+    folder = f"/lib/modules/{os.uname().release}"
+    return {
+        "distribution": release.get("ID", ""),
+        "suite": release.get("VERSION_CODENAME", ""),
+        "architecture": os.uname().machine,
+        "hostname": socket.gethostname(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_mb": int(memory.group(1)) // 1024 if memory else 0,
+        "ovs_datapath": ovs_datapath(read(folder + "/modules.dep") + read(folder + "/modules.builtin"),
+                                     os.path.isdir("/sys/module/openvswitch")),
+    }
+
+
+def missing_packages(packages: list) -> list:
+    asked = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *packages],
+                           capture_output=True, text=True, check=False).stdout
+    here = {line[3:].strip() for line in asked.splitlines() if line.startswith("ii")}
+    return sorted(set(packages) - here)
+
+
+def addresses() -> set:
+    shown = subprocess.run(["ip", "-o", "address"], capture_output=True, text=True, check=False).stdout
+    return set(re.findall(r"inet6? ([0-9a-f.:]+)", shown))
+
+
+def mirror_problem() -> str | None:
+    """Nothing when apt's first source answers; whoever reads this at night needs its name."""
+    targets = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI)"],
+                             capture_output=True, text=True, check=False).stdout.split()
+    proxy = subprocess.run(["apt-config", "shell", "P", "Acquire::http::Proxy"],
+                           capture_output=True, text=True, check=False).stdout
+    proxy = re.search(r"P='([^']+)'", proxy)
+    for uri in dict.fromkeys(targets):
+        parts = urlsplit(proxy.group(1) if proxy else uri)
+        if parts.scheme not in ("http", "https"):
+            continue
+        try:
+            socket.create_connection((parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)), 5).close()
+        except OSError as error:
+            return (f"the package mirror {uri} cannot be reached ({error}); check /etc/apt/sources.list.d and the network, "
+                    "or the proxy in apt's configuration")
+        return None
+    return "apt has no package source over the network; write one to /etc/apt/sources.list.d and run apt-get update"
+
+
+def problems(p: dict, facts: dict) -> list:
+    found = []
+    if os.geteuid() != 0:
+        return [f"not root (uid {os.geteuid()}); set ansible_user: root, or ansible_become: true with sudo rights"]
+    if p["suite"] and facts["suite"] != p["suite"]:
+        found.append(f"this host is {facts['distribution']} {facts['suite']}, but the release belongs to {p['suite']}; "
+                     "choose the release of this suite, or install the other suite")
+    if p["address"] and p["address"] not in addresses():
+        found.append(f"management_address {p['address']} is not an address of this host "
+                     f"(it has {', '.join(sorted(addresses()))}); correct it in the inventory")
+    if p["interface"] and not os.path.exists(f"/sys/class/net/{p['interface']}"):
+        found.append(f"provider_interface {p['interface']} does not exist; this host has "
+                     f"{', '.join(sorted(os.listdir('/sys/class/net')))}")
+    try:
+        socket.getaddrinfo(facts["hostname"], None)
+    except OSError:
+        found.append(f"the host name {facts['hostname']} does not resolve; add \"{p['address']} {facts['hostname']}\" to "
+                     "/etc/hosts (Debian's nova-common cannot be configured without)")
+    if facts["memory_mb"] < p["min_memory_mb"]:
+        found.append(f"{facts['memory_mb']} MiB of memory, at least {p['min_memory_mb']} MiB wanted; add memory, or lower "
+                     "preflight_min_memory_mb if you know better")
+    if p["now"] and abs(time.time() - p["now"]) > p["max_clock_skew"]:
+        found.append(f"the clock differs from the control node's by {time.time() - p['now']:+.0f} s (at most "
+                     f"{p['max_clock_skew']:.0f} s); let NTP set it (timedatectl set-ntp true)")
+    if p["tun"] and not os.path.exists("/dev/net/tun"):
+        found.append("/dev/net/tun does not exist; load the module tun, or pass the device into the container")
+    missing = missing_packages(p["packages"])
+    free = shutil.disk_usage("/var").free // 2**20
+    if missing and free < p["min_disk_mb"]:
+        found.append(f"{free} MiB free below /var, at least {p['min_disk_mb']} MiB wanted for {len(missing)} packages")
+    problem = mirror_problem() if missing else None
+    found += [problem] if problem else []
+    holders = listening_units()
+    for port, units in sorted(p["ports"].items(), key=lambda item: int(item[0])):
+        for holder in holders.get(int(port), []):
+            if holder["unit"] not in units:
+                found.append(f"port {port} is already taken by {holder['process']} ({holder['unit'] or 'no unit'}); stop it, "
+                             f"it is wanted by {' or '.join(units)}")
+    return found
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "address": {"type": "str"},
+            "interface": {"type": "str", "default": ""},
+            "suite": {"type": "str"},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "ports": {"type": "dict", "default": {}},
+            "min_memory_mb": {"type": "int", "default": 0},
+            "min_disk_mb": {"type": "int", "default": 0},
+            "now": {"type": "float"},
+            "max_clock_skew": {"type": "float", "default": 30},
+            "tun": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    facts = machine()
+    module.exit_json(changed=False, ansible_facts={"machine": facts}, problems=problems(module.params, facts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say at the end of a run where its time went: one line for each task that took long, and the total."""
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: phases
+type: aggregate
+short_description: Wall time of the phases of a run
+description:
+  - Prints the wall time, seconds, of each task that took at least O(threshold), in the order they ran, and the total.
+  - When the environment variable E(PHASES_FILE) names a file, every task is written there too, as JSON.
+options:
+  threshold:
+    description: Shorter tasks are summed up in one line; seconds.
+    type: float
+    default: 1.0
+    env: [{name: PHASES_THRESHOLD}]
+    ini: [{section: callback_phases, key: threshold}]
+"""
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "phases"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.begun = time.monotonic()
+        self.tasks: list = []
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self._close()
+        self.tasks.append({"task": task.get_name(), "begun": time.monotonic(), "seconds": None})
+
+    v2_playbook_on_handler_task_start = v2_playbook_on_task_start
+
+    def _close(self):
+        if self.tasks and self.tasks[-1]["seconds"] is None:
+            self.tasks[-1]["seconds"] = time.monotonic() - self.tasks[-1]["begun"]
+
+    def v2_playbook_on_stats(self, stats):
+        self._close()
+        total = time.monotonic() - self.begun
+        threshold = float(self.get_option("threshold"))
+        long = [t for t in self.tasks if t["seconds"] >= threshold]
+        self._display.banner("PHASES")
+        for task in long:
+            self._display.display(f"{task['seconds']:8.1f} s  {task['task']}")
+        self._display.display(f"{total - sum(t['seconds'] for t in long):8.1f} s  everything shorter")
+        self._display.display(f"{total:8.1f} s  in all, {len(self.tasks)} tasks")
+        path = os.environ.get("PHASES_FILE")
+        if path:
+            rows = [{"task": t["task"], "seconds": round(t["seconds"], 2)} for t in self.tasks]
+            with open(path, "w", encoding="utf-8") as stream:
+                json.dump({"total": round(total, 2), "tasks": rows}, stream, indent=1)
