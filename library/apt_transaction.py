@@ -258,6 +258,8 @@ def transact(module, apt: Apt) -> None:
             apt.heal(status["broken"])
         status = apt.status()
     absent = apt_text.missing(params["packages"], status)
+    if check_mode:  # a run would have finished these first
+        absent = [item for item in absent if item not in status["broken"]]
     present = [name for name in params["remove"] if name in status["installed"]]
     arguments = arguments_of(params, absent, present)
     changes, removals = {}, {}

@@ -137,10 +137,11 @@ DEFAULT_MODES = {"file": "0640", "directory": "0755", "absent": "0000"}
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 
 
-def read_now(path: str) -> dict:
+def read_now(path: str, state: str) -> dict:
     """Return what lies at path: kind (None for nothing), owner ids, mode and the text of a file."""
     try:
-        status = os.lstat(path)
+        # a link to a directory is an operator's way to put it on another disk, one in place of a file is replaced
+        status = os.stat(path) if state == "directory" and os.path.isdir(path) else os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return {"kind": None, "uid": None, "gid": None, "mode": None, "text": ""}
     kind = KINDS.get(stat.S_IFMT(status.st_mode), "other")
@@ -174,7 +175,7 @@ def plan_entry(entry: dict, problems: list, check_mode: bool) -> dict:
     if not re.fullmatch(r"0[0-7]{3,4}", mode):
         problems.append(f'{path}: mode {mode} must be octal text in quotes with a leading zero, such as "0640"')
         mode = "0000"
-    plan = {**entry, "now": read_now(path), "bits": int(mode, 8), "new": "", "options": {}}
+    plan = {**entry, "now": read_now(path, state), "bits": int(mode, 8), "new": "", "options": {}}
     plan["uid"] = account_id(pwd.getpwnam, entry["owner"])
     plan["gid"] = account_id(grp.getgrnam, entry["group"])
     if state != "absent" and not check_mode:
@@ -231,12 +232,13 @@ def owner_line(uid, gid, mode, names=()) -> str:
 def show(plan: dict, secrets: list) -> dict:
     """Return the diff of one changed path."""
     now, path = plan["now"], plan["path"]
+    old, new = (text.encode("utf-8", "replace").decode() for text in (now["text"], plan["new"]))
     if plan["ini"] is not None:
-        before, after = ini_file.show_changes(ini_file.parse(now["text"]), plan["options"], secrets)
+        before, after = ini_file.show_changes(ini_file.parse(old), plan["options"], secrets)
         if "content" in plan["differs"] and before == after:
             before, after = "# the same options in another layout\n", "# the layout of nova-ansible\n"
     else:
-        before, after = mask_texts(now["text"], plan["new"], secrets)
+        before, after = mask_texts(old, new, secrets)
     if now["kind"] and (set(plan["differs"]) - {"content"} or plan["state"] == "absent"):
         before = owner_line(now["uid"], now["gid"], now["mode"]) + before
     if plan["state"] != "absent" and set(plan["differs"]) - {"content"}:
@@ -245,40 +247,46 @@ def show(plan: dict, secrets: list) -> dict:
     return {"before_header": headers[0], "after_header": headers[1], "before": before, "after": after}
 
 
+def set_attributes(plan: dict) -> None:
+    """Set owner, group and mode of what lies there; a link put there meanwhile is not followed."""
+    follow = os.O_NOFOLLOW if plan["state"] == "file" else os.O_DIRECTORY
+    descriptor = os.open(plan["path"], os.O_RDONLY | follow)
+    try:
+        os.fchown(descriptor, plan["uid"], plan["gid"])
+        os.fchmod(descriptor, plan["bits"])
+    finally:
+        os.close(descriptor)
+
+
 def apply(plans: list) -> None:
     """Make the directories, then replace all files, then set owners and modes, then remove."""
     for plan in plans:
         if plan["state"] == "directory":
-            if plan["now"]["kind"] in ("link", "file"):
-                os.unlink(plan["path"])
             os.makedirs(plan["path"], exist_ok=True)
-            os.chown(plan["path"], plan["uid"], plan["gid"])
-            os.chmod(plan["path"], plan["bits"])
-    replace_all(
-        [
-            (plan["path"], plan["new"].encode("utf-8", "surrogateescape"), plan["uid"], plan["gid"], plan["bits"])
-            for plan in plans
-            if plan["state"] == "file" and {"content", "kind"} & set(plan["differs"])
-        ]
-    )
+            set_attributes(plan)
+    new = [plan for plan in plans if plan["state"] == "file" and {"content", "kind"} & set(plan["differs"])]
+    replace_all([(p["path"], p["new"].encode("utf-8", "surrogateescape"), p["uid"], p["gid"], p["bits"]) for p in new])
     for plan in plans:
-        if plan["state"] == "file" and not {"content", "kind"} & set(plan["differs"]):
-            os.chown(plan["path"], plan["uid"], plan["gid"])
-            os.chmod(plan["path"], plan["bits"])
+        if plan["state"] == "file" and plan not in new:
+            set_attributes(plan)
         elif plan["state"] == "absent":
             os.rmdir(plan["path"]) if plan["now"]["kind"] == "directory" else os.unlink(plan["path"])
 
 
 def place_problems(plans: list) -> list:
     """Return why files cannot be put where they shall go; folders that an entry makes count as there."""
-    made = {plan["path"] for plan in plans if plan["state"] == "directory"}
+    made = {f"{plan['path']}/" for plan in plans if plan["state"] == "directory"}
     problems = []
     for plan in plans:
         path, now = plan["path"], plan["now"]["kind"]
         parent = os.path.dirname(path)
         if plan["state"] == "file" and now == "directory":
             problems.append(f"{path} is a directory; remove it, a file shall be there")
-        elif plan["state"] == "file" and parent not in made and not os.path.isdir(parent):
+        elif plan["state"] == "directory" and now in ("file", "link", "other"):
+            problems.append(f"{path} is a {now}; remove it, a directory shall be there")
+        elif (
+            plan["state"] == "file" and not os.path.isdir(parent) and not any(p.startswith(f"{parent}/") for p in made)
+        ):
             problems.append(
                 f"{path}: folder {parent} does not exist; install the package that brings it, or list it before "
                 "with `state: directory`"

@@ -62,6 +62,7 @@ unanswered:
 """
 
 LONGEST_TRY = 15.0
+ONLY_TRY = 5.0
 
 
 def parse_url(url: str):
@@ -99,7 +100,7 @@ def wait_for(answer: dict, timeout: float, interval: float, once: bool, context=
     tries = 0
     while True:
         left = timeout - (time.monotonic() - begin)
-        status, said = ask(answer["url"], max(0.5, min(LONGEST_TRY, left)), context)
+        status, said = ask(answer["url"], max(0.5, min(ONLY_TRY if once else LONGEST_TRY, left)), context)
         tries += 1
         answered = status in answer["status"]
         seconds = time.monotonic() - begin

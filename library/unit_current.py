@@ -162,9 +162,10 @@ def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bo
     if not unit_state.runs(show):
         waiting = unit_state.is_waiting(show, triggers)
         return {"verb": "" if waiting else "start", "newer": [], "enabling": enabling}
-    own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if path]
-    # The folder of drop-ins tells of one that was removed.
-    own += [f"/etc/systemd/system/{unit['name']}.d"]
+    # What a generator made is younger after each daemon-reload. The folder of drop-ins tells of one that was removed.
+    folder = f"/etc/systemd/system/{unit['name']}.d"
+    own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if not path.startswith("/run/")]
+    own += [folder, f"{folder}/*.conf"]
     newer = newer_files([*unit["files"], *own], unit_state.started_at(show) + offset, changed_files, check_mode)
     if show["NeedDaemonReload"] == "yes" and not newer:
         newer = [show["FragmentPath"]]
@@ -256,7 +257,7 @@ def main():
     for name, unit in units.items():
         if name in absent:
             verb = "start" if unit["state"] == "started" else ""
-            plans[name] = {"verb": verb, "newer": [], "enabling": "enable" if verb and unit["enabled"] else ""}
+            plans[name] = {"verb": verb, "newer": [], "enabling": ""}
         else:
             plans[name] = decide(unit, shows[name], triggers, params["changed_files"], check_mode, offset)
 

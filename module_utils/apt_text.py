@@ -8,7 +8,9 @@ import re
 DPKG_FORMAT = "${db:Status-Abbrev}\t${Package}\t${Version}\t${Provides}\n"
 _INSTALL = re.compile(r"^Inst (\S+?)(?::\S+)? (?:\[([^\]]*)\] )?\((\S+)", re.MULTILINE)
 _REMOVE = re.compile(r"^(?:Remv|Purg) (\S+?)(?::\S+)? \[([^\]]*)\]", re.MULTILINE)
-_FETCH = re.compile(r"^(?:[WE]: )?(?:Failed to fetch|The repository '?)\s*(\S+?)'?\s+(.*)$", re.MULTILINE)
+_FETCH = re.compile(
+    r"^(?:[WE]: )?(?:Failed to fetch |The repository '|Release file for )(\S+?)'?\s+(.*)$", re.MULTILINE
+)
 _TELLING = re.compile(r"^(?:E: |dpkg: error|dpkg: dependency problems|Errors were encountered| \S+$|.*No space left)")
 
 

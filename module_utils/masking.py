@@ -14,7 +14,7 @@ MASK = "***"
 CHANGED = " (changed)"
 
 _SECRET_NAME = re.compile(
-    r"(?:passw(?:or)?d|passphrase|secret|credential|"
+    r"(?:passw(?:or)?d|passphrase|secret(?!_uuid)|credential|"
     r"(?:^|[_.\- ])(?:pass|pw|pin|token|key)$|(?:api|auth|access|private|encryption|signing)[_.\-]?key|token_id$)",
     re.IGNORECASE,
 )
@@ -23,7 +23,8 @@ _PLAIN = re.compile(r"^(?:true|false|yes|no|on|off|none|)$", re.IGNORECASE)
 # user:password@host, also in a comma-separated list of hosts and with a password that holds an unescaped "@"
 _URL_PASSWORD = re.compile(r"(://|,)([^:/@,\s]*):(\S*?)@(?=[^@,/?\s]*(?:[,/?\s\"']|$))")
 _QUERY_PASSWORD = re.compile(r"([?&](?:password|passwd|secret|token|access_key)=)[^&\s\"']+", re.IGNORECASE)
-_LINE = re.compile(r"^(\s*[#;]?\s*(?:export\s+)?[\"']?([\w.\-/]+)[\"']?\s*[:=]\s*)(.*?)(\s*)$")
+_ARGUMENT = re.compile(r"(--?[\w\-]*(?:passw(?:or)?d|secret|token)[\w\-]*[= ])\S+", re.IGNORECASE)
+_LINE = re.compile(r"^(\s*[#;]?\s*(?:export\s+|-\s+)?[\"']?([\w.\-/]+)[\"']?\s*[:=]\s*)(.*?)(\s*)$")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----\n).*?(\n-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL)
 
 
@@ -33,34 +34,37 @@ def is_secret_option(name: str) -> bool:
 
 
 def mask_text(text: str, secrets=()) -> str:
-    """Hide the given secrets and every password inside a URL."""
+    """Hide the given secrets, every password inside a URL and those among the arguments of a command."""
     for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
         text = text.replace(secret, MASK)
         text = text.replace(quote(secret, safe=""), MASK)
     text = _URL_PASSWORD.sub(rf"\1\2:{MASK}@", text)
-    return _QUERY_PASSWORD.sub(rf"\1{MASK}", text)
+    return _ARGUMENT.sub(rf"\1{MASK}", _QUERY_PASSWORD.sub(rf"\1{MASK}", text))
 
 
 def mask_value(option: str, value: str, secrets=()) -> str:
     """Hide the value of an option: all of it when the name says secret, else only the secrets inside it."""
-    if is_secret_option(option) and not _PLAIN.match(value) and not _KEY_FILE.match(value):
-        return MASK
-    return mask_text(value, secrets)
+    return MASK if _hides(option, value) else mask_text(value, secrets)
+
+
+def _hides(option: str, value: str) -> bool:
+    return is_secret_option(option) and not _PLAIN.match(value) and not _KEY_FILE.match(value)
 
 
 def mask_line(line: str, secrets=()) -> str:
     """Hide what is secret in one line of any configuration file: `name = value`, `name: value`, `export NAME=value`."""
     found = _LINE.match(line)
-    if not found:
-        return mask_text(line, secrets)
-    start, name, value, end = found.groups()
-    return mask_text(start, secrets) + mask_value(name, value, secrets) + end
+    if found and _hides(found.group(2), found.group(3)):
+        return mask_text(found.group(1), secrets) + MASK + found.group(4)
+    return mask_text(line, secrets)
 
 
 def mask_changed(before: list, after: list, show) -> tuple:
     """Return both lists shown by show(item); where a change would be hidden by the masking, mark the new side."""
     old, new = [show(item) for item in before], [show(item) for item in after]
-    for tag, old_from, old_to, new_from, new_to in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
+    exact = len(before) + len(after) < 1000  # on long texts the shortest difference takes too long to find
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=not exact)
+    for tag, old_from, old_to, new_from, new_to in matcher.get_opcodes():
         if tag == "replace":
             hidden = set(old[old_from:old_to])
             for index in range(new_from, new_to):
@@ -71,12 +75,7 @@ def mask_changed(before: list, after: list, show) -> tuple:
 
 def mask_texts(before: str, after: str, secrets=()) -> tuple:
     """Return two versions of a text with their secrets hidden and changed secrets marked."""
-    if before != after and _PEM.search(before) and _PEM.search(after):
-        keys_changed = _PEM.findall(before) != _PEM.findall(after) or [m.group() for m in _PEM.finditer(before)] != [
-            m.group() for m in _PEM.finditer(after)
-        ]
-    else:
-        keys_changed = False
+    keys_changed = [m.group() for m in _PEM.finditer(before)] != [m.group() for m in _PEM.finditer(after)]
     before = _PEM.sub(rf"\1{MASK}\2", before)
     after = _PEM.sub(rf"\1{MASK}{CHANGED if keys_changed else ''}\2", after)
     old, new = mask_changed(before.splitlines(), after.splitlines(), lambda line: mask_line(line, secrets))

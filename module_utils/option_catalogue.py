@@ -97,7 +97,7 @@ def plugin_options(auth_type: str):
     from keystoneauth1 import exceptions, loading  # only installed where OpenStack is
 
     try:
-        return {"options": loading.get_plugin_conf_options(auth_type)}
+        return {"options": loading.get_auth_plugin_conf_options(auth_type)}
     except exceptions.NoMatchingPlugin:
         return {"known": sorted(loading.get_available_plugin_names())}
 
@@ -147,7 +147,7 @@ def check_ini(ini: dict, catalogue: dict, get_plugin_options) -> tuple:
         for option, values in options.items():
             entry = entries.get(option)
             if entry is None:
-                errors.append(_unknown_option(section, option, ini, known))
+                errors.append(_unknown_option(section, option, ini, known, get_plugin_options))
                 continue
             errors.extend(_bad_values(section, option, values, entry["option"]))
             if entry["moved"]:
@@ -211,15 +211,17 @@ def _bad_values(section, option, values, definition) -> list:
     return errors
 
 
-def _unknown_option(section, option, ini, known) -> str:
+def _unknown_option(section, option, ini, known, get_plugin_options) -> str:
     key = group_key(section)
     text = f"[{section}] {option} is unknown to the installed release"
-    elsewhere = sorted(name for name, entries in known.items() if option in entries and not entries[option]["moved"])
-    if elsewhere:
-        return f"{text}; it exists in [{'], ['.join(elsewhere[:3])}]"
-    if "auth_type" in known[key] and "auth_type" not in ini[section] and "auth_section" not in ini[section]:
+    plain = "auth_type" in known[key] and not {"auth_type", "auth_section"} & set(ini[section])
+    if plain and option in {name.dest for name in get_plugin_options("password").get("options", [])}:
         return f"{text}; the options of an authentication plugin exist only beside `auth_type`, which is not set here"
-    return text + _near(option, {name for name, entry in known[key].items() if not entry["moved"]})
+    current = {name for name, entry in known[key].items() if not entry["moved"]}
+    elsewhere = sorted(name for name, entries in known.items() if option in entries and not entries[option]["moved"])
+    if elsewhere and not difflib.get_close_matches(option, list(current), n=1, cutoff=0.85):
+        return f"{text}; it exists in [{'], ['.join(elsewhere[:3])}]"
+    return text + _near(option, current)
 
 
 def _near(name, names) -> str:
