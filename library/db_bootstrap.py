@@ -15,8 +15,8 @@ description:
     imported. So a run right after an upgrade of the package migrates, and any later one asks a single row.
   - A first migration that died halfway leaves tables that no second try can pass. Before it starts one on an empty
     database, this module leaves the table C(nova_ansible_first_sync) there, and removes it afterwards. Where it is
-    found with a schema that never got to its first heads, every table of that database is dropped and the step starts again.
-    A database that was complete once is never emptied.
+    found with a schema that never got to its first heads, every table of that database is dropped and the step starts
+    again. A database that was complete once is never emptied.
   - While a service's steps run, a lock is held that outlives this module if it is killed, so that a second run waits
     for the command that is still at work.
   - When one service fails, the others still finish; then all failures are reported.

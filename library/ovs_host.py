@@ -10,9 +10,9 @@ short_description: Datapath, provider bridge and manager of Open vSwitch
 description:
   - Chooses the datapath of a host and gives it a provider bridge with an interface in it.
   - The kernel's datapath (C(system)) is the fast one. A kernel without the module openvswitch has only C(netdev), where
-    packets are forwarded by ovs-vswitchd itself. There, userspace TSO is switched on, because the unfinished checksums of
-    guests would look invalid to the firewall otherwise and only ping would pass. ovs-vswitchd reads that option only
-    when it starts, so it is restarted, once.
+    packets are forwarded by ovs-vswitchd itself. There, userspace TSO is switched on, because the firewall would take
+    the unfinished checksums of guests for invalid packets, and only ping would pass. ovs-vswitchd reads that option
+    only when it starts, so it is restarted, once.
   - In check mode on a machine without Open vSwitch, everything counts as missing.
 options:
   datapath:

@@ -43,7 +43,11 @@ def graph(folders):
                 if not name.endswith(".py") or name == "__init__.py":
                     continue
                 with open(os.path.join(path, name), encoding="utf-8") as script:
-                    entry = revision_of(script.read())
+                    source = script.read()
+                try:
+                    entry = revision_of(source)
+                except (SyntaxError, ValueError) as error:
+                    raise ValueError(f"{os.path.join(path, name)}: {error}") from error
                 if entry:
                     found[entry[0]] = entry[1]
     return found
@@ -52,7 +56,7 @@ def graph(folders):
 def heads(revisions):
     """The rows of alembic_version in a fully migrated database: what no other revision follows or depends on."""
     before = set().union(*revisions.values()) if revisions else set()
-    return {revision.split("@")[0] for revision in revisions} - before
+    return set(revisions) - before
 
 
 def ancestors(revisions, of):

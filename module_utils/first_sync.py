@@ -42,12 +42,14 @@ def verdict(tables, mark, found, revisions):
     """What to do with a database before its step: 'first' = mark it, 'empty' = empty it and mark it, 'go' = nothing.
 
     mark: the heads that the marked first migration was to reach, or None without a mark. A database is emptied only
-    when it holds a mark and everything it records comes before those heads: it cannot have been in use.
+    when it holds a mark and what it records lies on the way to those heads, short of them: nothing can have used it.
     """
-    if mark is None:
-        return "go" if tables else "first"
-    died = mark and found < (mark | alembic_heads.ancestors(revisions, mark)) and not found & mark
-    return "empty" if died else "go"
+    if not tables - {MARK}:
+        return "first" if mark is None else "empty"
+    if not mark:
+        return "go"
+    way = mark | alembic_heads.ancestors(revisions, mark)
+    return "empty" if found <= way and not mark <= found else "go"
 
 
 def prepare(entries):

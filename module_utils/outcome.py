@@ -55,8 +55,8 @@ def scripts(entry):
     """The graph of the migrations on disk."""
     try:
         revisions = alembic_heads.graph(entry["versions"])
-    except (SyntaxError, ValueError) as error:
-        raise Unknown(f"the migrations in {', '.join(entry['versions'])} cannot be read: {error}") from error
+    except ValueError as error:
+        raise Unknown(f"a migration cannot be read: {error}") from error
     if not revisions:
         raise Unknown(f"no migrations in {', '.join(entry['versions'])}: is the service's package installed?")
     return revisions

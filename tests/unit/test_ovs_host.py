@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what ovs-vsctl shows to the commands that change it."""
+
+from __future__ import annotations
+
+import json
+
+import ovs_host
+import pytest
+from ansible.module_utils import ovs_plan
+
+
+def root(options=(), marks=()):
+    """The table Open_vSwitch as ovs-vsctl --format=json writes it."""
+    row = [["map", [list(pair) for pair in options]], ["map", [list(pair) for pair in marks]]]
+    return json.dumps({"data": [row], "headings": ["other_config", "external_ids"]})
+
+
+def bridges(**types):
+    """The table Bridge."""
+    return json.dumps({"data": [list(pair) for pair in types.items()], "headings": ["name", "datapath_type"]})
+
+
+DONE = ovs_plan.state(root([("userspace-tso-enable", "true")]), bridges(provider="netdev"), ["eth1"], [], "provider")
+NEW = ovs_plan.empty()
+
+
+def test_a_finished_host_needs_no_command():
+    after = ovs_plan.wanted(DONE, "netdev", "eth1", None)
+    assert after == DONE
+    assert ovs_plan.commands(DONE, after, "provider") == []
+    assert not ovs_plan.needs_restart(DONE, after)
+
+
+def test_the_datapath_of_the_kernel_needs_neither_tso_nor_a_restart():
+    after = ovs_plan.wanted(NEW, "system", "eth1", None)
+    assert not ovs_plan.needs_restart(NEW, after)
+    assert ovs_plan.commands(NEW, after, "provider") == [
+        ["--may-exist", "add-br", "provider", "--", "set", "Bridge", "provider", "datapath_type=system"],
+        ["--may-exist", "add-port", "provider", "eth1"],
+    ]
+
+
+def test_userspace_needs_tso_and_marks_the_restart_in_the_same_transaction():
+    after = ovs_plan.wanted(NEW, "netdev", None, None)
+    first = ovs_plan.commands(NEW, after, "provider")[0]
+    assert "other_config:userspace-tso-enable=true" in first
+    assert "external_ids:nova-ansible-restart=true" in first
+    assert ovs_plan.needs_restart(NEW, after)
+
+
+def test_a_restart_that_an_earlier_run_owed_is_made_up_for():
+    marks = [("nova-ansible-restart", "true")]
+    before = ovs_plan.state(
+        root([("userspace-tso-enable", "true")], marks), bridges(provider="netdev"), [], [], "provider"
+    )
+    after = ovs_plan.wanted(before, "netdev", None, None)
+    assert ovs_plan.commands(before, after, "provider") == []
+    assert ovs_plan.needs_restart(before, after)
+
+
+def test_a_bridge_with_another_datapath_is_changed_in_place():
+    before = ovs_plan.state(root(), bridges(provider=""), ["eth1", "tap"], [], "provider")
+    assert before["datapath"] == "system"
+    calls = ovs_plan.commands(before, ovs_plan.wanted(before, "netdev", "eth1", None), "provider")
+    assert calls[-1] == ["--may-exist", "add-br", "provider", "--", "set", "Bridge", "provider", "datapath_type=netdev"]
+
+
+def test_managers_of_others_stay():
+    before = {**DONE, "managers": ["ptcp:6650"]}
+    after = ovs_plan.wanted(before, "netdev", "eth1", "ptcp:6640:127.0.0.1")
+    assert ovs_plan.commands(before, after, "provider") == [["set-manager", "ptcp:6640:127.0.0.1", "ptcp:6650"]]
+
+
+@pytest.mark.parametrize("datapath", ["system", "netdev"])
+def test_a_datapath_that_was_asked_for_is_taken(run_module, datapath):
+    result = run_module(ovs_host, {"datapath": datapath, "port": "lo"}, check=True)
+    assert (result["datapath"], result["reason"]) == (datapath, "asked for")
+    assert result["changed"]
+
+
+def test_an_interface_that_does_not_exist_is_named_with_those_that_do(run_module):
+    result = run_module(ovs_host, {"port": "nosuch0"}, check=True)
+    assert result["failed"]
+    assert "'nosuch0'" in result["msg"]
+    assert "lo" in result["msg"]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands run as other users: their result, limits and what they inherit. Real processes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import pytest
+from ansible.module_utils import user_command
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+ME = __import__("pwd").getpwuid(os.geteuid()).pw_name
+
+
+def test_code_and_both_outputs_come_back():
+    assert user_command.run(["sh", "-c", "echo out; echo err >&2; exit 3"], ME) == (3, "out\nerr\n")
+
+
+def test_the_environment_is_clean_but_for_what_is_given(monkeypatch):
+    monkeypatch.setenv("OS_TOKEN", "of-the-caller")
+    _code, output = user_command.run(["env"], ME, {"GIVEN": "yes"})
+    assert "GIVEN=yes" in output
+    assert "OS_TOKEN" not in output
+
+
+@as_root
+def test_another_user_has_its_own_groups_and_no_root():
+    _code, output = user_command.run(["id"], "nobody")
+    assert "uid=65534(nobody)" in output
+    assert "(root)" not in output
+
+
+@pytest.mark.parametrize(
+    ("argv", "user", "words"),
+    [(["no-such-command"], ME, "no command 'no-such-command'"), (["true"], "no-such-user", "no user 'no-such-user'")],
+)
+def test_a_missing_command_or_user_asks_for_the_package(argv, user, words):
+    code, output = user_command.run(argv, user)
+    assert code == 127
+    assert words in output
+    assert "package" in output
+
+
+def test_a_command_that_takes_too_long_is_stopped_with_its_children(tmp_path):
+    pid_file = tmp_path / "pid"
+    started = time.monotonic()
+    code, output = user_command.run(["sh", "-c", f"sleep 60 & echo $! >{pid_file}; echo begun; wait"], ME, timeout=1)
+    assert (code, time.monotonic() - started < 10) == (124, True)
+    assert "begun" in output
+    assert "stopped after 1 s" in output
+    state = Path(f"/proc/{pid_file.read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_a_lock_that_the_command_inherits_lasts_as_long_as_the_command(tmp_path):
+    path = tmp_path / "lock"
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        user_command.run(["sh", "-c", "sleep 2 >/dev/null 2>&1 &"], ME, keep_fds=[lock.fileno()])
+    with path.open("w") as second:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(2.5)
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_the_tail_leaves_out_empty_lines():
+    assert user_command.tail("a\n\nb\n \nc\n", 2) == "b\nc"
