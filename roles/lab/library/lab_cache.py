@@ -1,0 +1,173 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_cache
+short_description: Run the package cache that all labs of a checkout share
+description:
+  - Finds the Debian mirror in this computer's own apt configuration and runs apt-cacher-ng in front of it, on a loopback
+    port, with everything it writes in one directory; a socket file in that directory is the labs' way in.
+  - With C(state=absent) the processes end and the packages stay.
+options:
+  directory:
+    description: Directory of the cache.
+    type: path
+    required: true
+  suite:
+    description: Debian suite that the mirror must have. Required with C(state=started).
+    type: str
+  unless_used_in:
+    description: With C(state=absent), a directory of labs; the cache stays while one of them is up.
+    type: path
+  state:
+    description: Whether the cache runs.
+    type: str
+    choices: [started, absent]
+    default: started
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: none}
+author: nova-ansible
+"""
+
+EXAMPLES = r"""
+- name: Run the package cache
+  lab_cache:
+    directory: "{{ playbook_dir }}/../.lab/cache"
+    suite: trixie
+"""
+
+RETURN = r"""
+port:
+  description: Loopback port of the cache.
+  type: int
+  returned: when started
+mirror:
+  description: The mirror's URIs - main, security - and whether it has updates for the suite.
+  type: dict
+  returned: when started
+"""
+
+import glob
+import json
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_mirror import apt_proxy, apt_uris, cache_config, fetch_release, find_mirror
+from ansible.module_utils.lab_process import (
+    LabError,
+    accepts,
+    free_port,
+    locked,
+    read_json,
+    run,
+    running,
+    start,
+    stop,
+    tail,
+    write_file,
+)
+
+PROCESSES = ("server", "socket")
+
+
+def known_mirror(directory: str, suite: str) -> tuple:
+    """Return what is remembered of the mirror, and whether apt's sources are still those it was found in."""
+    sources = {"uris": apt_uris(), "proxy": apt_proxy()}
+    known = read_json(os.path.join(directory, "mirror.json"))
+    return (known if known.get("sources") == sources else {"sources": sources, "suites": {}}), known
+
+
+def find(directory: str, suite: str, write: bool) -> tuple:
+    """Return the mirror of a suite and the proxy; ask the network only once for each suite."""
+    known, before = known_mirror(directory, suite)
+    sources = known["sources"]
+    if suite not in known["suites"]:
+        architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
+        known["suites"][suite] = find_mirror(
+            suite, architecture, sources["uris"], lambda uri, name: fetch_release(uri, name, sources["proxy"])
+        )
+    if write and known != before:
+        write_file(os.path.join(directory, "mirror.json"), json.dumps(known, indent=2) + "\n")
+    return known["suites"][suite], sources["proxy"]
+
+
+def ensure(directory: str, suite: str, check_mode: bool) -> dict:
+    """Have both processes run on the current configuration: the cache itself, and the labs' way to it."""
+    if not check_mode:
+        for part in ("store", "log", "conf"):
+            os.makedirs(os.path.join(directory, part), exist_ok=True)
+    mirror, proxy = find(directory, suite, not check_mode)
+    files = {name: os.path.join(directory, f"{name}.pid") for name in PROCESSES}
+    port = read_json(os.path.join(directory, "port.json")).get("port", 0)
+    config_file = os.path.join(directory, "conf", "acng.conf")
+    current = port and os.path.exists(config_file)
+    if current:
+        with open(config_file, encoding="utf-8") as stream:
+            current = stream.read() == cache_config(directory, port, mirror, proxy)
+    if current and all(running(path) for path in files.values()) and accepts("127.0.0.1", port):
+        return {"changed": False, "port": port, "mirror": mirror}
+    if not check_mode:
+        for path in files.values():
+            stop(path)
+        port = free_port(port or 3142)
+        write_file(os.path.join(directory, "port.json"), json.dumps({"port": port}))
+        write_file(config_file, cache_config(directory, port, mirror, proxy))
+        log = os.path.join(directory, "log", "process.log")
+        start(files["server"], ["apt-cacher-ng", "-c", os.path.join(directory, "conf")], directory, log)
+        address = f"TCP4:127.0.0.1:{port}"
+        start(files["socket"], ["socat", "UNIX-LISTEN:apt.sock,fork,mode=600,unlink-early", address], directory, log)
+        deadline = time.monotonic() + 15
+        while not (accepts("127.0.0.1", port) and os.path.exists(os.path.join(directory, "apt.sock"))):
+            if time.monotonic() > deadline or not running(files["server"]):
+                raise LabError(f"apt-cacher-ng did not start; {log} ends with: {tail(log)}")
+            time.sleep(0.05)
+    return {"changed": True, "port": port, "mirror": mirror}
+
+
+def remove(directory: str, labs: str | None, check_mode: bool) -> dict:
+    """End the processes unless a lab still uses them."""
+    if labs and any(running(path) for path in glob.glob(os.path.join(labs, "*", "apt.pid"))):
+        return {"changed": False}
+    files = [os.path.join(directory, f"{name}.pid") for name in PROCESSES]
+    changed = any(running(path) for path in files)
+    if not check_mode and os.path.isdir(directory):
+        for path in files:
+            stop(path)
+        if os.path.exists(os.path.join(directory, "apt.sock")):
+            os.unlink(os.path.join(directory, "apt.sock"))
+    return {"changed": changed}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "directory": {"type": "path", "required": True},
+            "suite": {"type": "str"},
+            "unless_used_in": {"type": "path"},
+            "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
+        },
+        required_if=[("state", "started", ["suite"])],
+        supports_check_mode=True,
+    )
+    directory, check_mode = os.path.realpath(module.params["directory"]), module.check_mode
+    try:
+        if check_mode and not os.path.isdir(directory):
+            result = {"changed": module.params["state"] == "started", "port": 0, "mirror": {}}
+            if result["changed"]:
+                result["mirror"] = find(directory, module.params["suite"], False)[0]
+        else:
+            with locked(os.path.join(directory, "lock")):
+                if module.params["state"] == "started":
+                    result = ensure(directory, module.params["suite"], check_mode)
+                else:
+                    result = remove(directory, module.params["unless_used_in"], check_mode)
+    except LabError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

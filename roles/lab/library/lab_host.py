@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_host
+short_description: Install what this computer lacks to run a lab
+description:
+  - Installs Debian packages whose commands are missing, without letting any of their daemons start, now or at the next
+    boot.
+  - An operator's own C(policy-rc.d) stays as it is.
+options:
+  packages:
+    description: Map of package to a path that it brings; the package is installed when that path is missing.
+    type: dict
+    required: true
+  daemons:
+    description: Services among those packages that must not run of themselves.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: full}
+author: nova-ansible
+"""
+
+EXAMPLES = r"""
+- name: Install what this computer lacks to run a lab
+  lab_host:
+    packages: {socat: /usr/bin/socat, apt-cacher-ng: /usr/sbin/apt-cacher-ng}
+    daemons: [apt-cacher-ng]
+"""
+
+RETURN = r"""
+missing:
+  description: Packages that were missing before.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import os
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_process import LabError, run
+
+POLICY = "/usr/sbin/policy-rc.d"
+APT = ["apt-get", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+
+
+def install(packages: list, daemons: list) -> None:
+    """Install packages while a policy says that no service may start.
+
+    Our policy is bound over the operator's in a mount namespace that only apt and what it starts can see.
+    """
+    env = {**os.environ, **QUIET}
+    update = run([*APT, "update"], check=False, env=env)
+    own = not os.path.exists(POLICY)
+    descriptor, policy = tempfile.mkstemp(prefix="lab-policy-")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            stream.write("#!/bin/sh\n# nova-ansible lab: services stay down while their packages are installed\nexit 101\n")
+        os.chmod(policy, 0o755)
+        if own:
+            run(["install", "-m", "0755", policy, POLICY])
+        script = 'mount --bind "$0" "$1" && shift && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", script, policy, POLICY, *APT, "install", *packages]
+        done = run(command, check=False, env=env)
+    finally:
+        os.unlink(policy)
+        if own and os.path.exists(POLICY):
+            os.unlink(POLICY)
+    if done.returncode != 0:
+        marks = ("E:", "Err:", "W: Failed")
+        errors = [line for line in (update.stderr + done.stderr).splitlines() if line.startswith(marks)]
+        raise LabError(
+            f"apt-get could not install {' '.join(packages)}: {' '.join(errors[-4:]) or done.stderr[-500:]} "
+            "Check this computer's apt sources (apt-get update) and network, or install the packages by hand."
+        )
+    for daemon in daemons:
+        run(["update-rc.d", daemon, "disable"], check=False)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "dict", "required": True},
+            "daemons": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    packages = module.params["packages"]
+    missing = sorted(name for name, path in packages.items() if not os.path.exists(path))
+    if missing and not os.path.exists("/usr/bin/apt-get"):
+        module.fail_json(msg=f"This is no Debian system (no apt-get); install what brings {', '.join(missing)} by hand.")
+    if missing and not module.check_mode:
+        try:
+            install(missing, [daemon for daemon in module.params["daemons"] if daemon in missing])
+        except LabError as error:
+            module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(missing),
+        missing=missing,
+        diff={"before": "", "after": "".join(f"package {name}\n" for name in missing)},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_machines
+short_description: Make, start, stop, save or remove the machines of a lab, all side by side
+description:
+  - A machine is a systemd-nspawn container that boots systemd, with a disk that is an overlay over a template (and over
+    read-only package layers, if asked for) and a network namespace of its own.
+  - With C(state=started), machines that are missing are made, those that died are started again, those that the lab no
+    longer has are removed; returns when each answers on ssh.
+  - C(state=saved) turns the upper layer of the first machine of each kind into a read-only layer that new machines of
+    that kind can stand on; the machine goes on upon it.
+options:
+  directory:
+    description: Directory of the lab.
+    type: path
+    required: true
+  layers:
+    description: Directory of the package layers.
+    type: path
+    required: true
+  template:
+    description: Root file system for new machines. Required with C(state=started).
+    type: path
+  lab:
+    description: The lab as the module lab_request returned it.
+    type: dict
+    required: true
+  only:
+    description: Names of the machines to act on; empty means all.
+    type: list
+    elements: str
+    default: []
+  layer:
+    description: Name of the set of layers to save to. Required with C(state=saved).
+    type: str
+  timeout:
+    description: Seconds that a boot or a shutdown may take.
+    type: int
+    default: 120
+  state:
+    description: What the machines shall be.
+    type: str
+    choices: [started, stopped, restarted, saved, absent]
+    default: started
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: full}
+author: nova-ansible
+"""
+
+EXAMPLES = r"""
+- name: Boot the machines
+  lab_machines:
+    directory: "{{ playbook_dir }}/../.lab/lab"
+    layers: "{{ playbook_dir }}/../.lab/layers"
+    template: "{{ __lab_template.path }}"
+    lab: "{{ __lab_request.lab }}"
+
+- name: Restart one compute host
+  lab_machines:
+    directory: "{{ playbook_dir }}/../.lab/lab"
+    layers: "{{ playbook_dir }}/../.lab/layers"
+    lab: "{{ __lab_request.lab }}"
+    only: [compute1]
+    state: restarted
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, one line for each act.
+  type: list
+  elements: str
+  returned: success
+seconds:
+  description: How long it took.
+  type: float
+  returned: success
+"""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_machine import Machine
+from ansible.module_utils.lab_plan import namespace
+from ansible.module_utils.lab_process import LabError, locked, read_json, run, write_file
+
+
+def side_by_side(function, items: list) -> None:
+    """Run a function for each item at the same time; raise the first error after all have ended."""
+    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
+        for future in [pool.submit(function, item) for item in items]:
+            future.result()
+
+
+def choose_layers(machine: Machine, layers: str, template: str) -> list:
+    """Return the layers that a new machine stands on."""
+    name = machine.lab.get("layer")
+    if not name:
+        return []
+    path = os.path.join(layers, name, machine.row["kind"])
+    made_of = read_json(os.path.join(path, "layer.json"))
+    if not made_of:
+        known = sorted(os.listdir(layers)) if os.path.isdir(layers) else []
+        if name not in known:
+            raise LabError(f"There is no set of layers {name!r} in {layers}; there is {', '.join(known) or 'none'}.")
+        return []
+    if made_of["template"] != template:
+        raise LabError(
+            f"The layer {path} was saved upon {made_of['template']}, new machines stand on {template}: remove "
+            f"{os.path.join(layers, name)} and save it again."
+        )
+    return [path, *made_of["layers"]]
+
+
+def strangers(params: dict) -> list:
+    """Return the machines on the disk that the lab no longer has."""
+    known = {row["name"] for row in params["lab"]["machines"]}
+    directory = os.path.join(params["directory"], "machines")
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    return [Machine(params["lab"], {"name": name}, params["directory"]) for name in names if name not in known]
+
+
+def lab_key(directory: str) -> str:
+    """Return the lab's public ssh key; make the pair when there is none."""
+    path = os.path.join(directory, "id_ed25519")
+    if not os.path.exists(f"{path}.pub"):
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path])
+    with open(f"{path}.pub", encoding="utf-8") as stream:
+        return stream.read()
+
+
+def close_ssh(machine: Machine) -> None:
+    """End the shared ssh connection to a machine that goes away."""
+    socket = os.path.join(machine.lab_dir, "ssh", machine.row.get("address", "none"))
+    if os.path.exists(socket):
+        run(["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "lab"], check=False)
+
+
+def started(params: dict, machines: list, check_mode: bool) -> list:
+    """Make, start and repair; return what was done."""
+    directory, actions = params["directory"], []
+    gone = strangers(params)
+    new = [machine for machine in machines if not machine.exists()]
+    down = [machine for machine in machines if not machine.healthy()]
+    chosen = {machine.name: choose_layers(machine, params["layers"], params["template"]) for machine in new}
+    actions += [f"removed {machine.name}" for machine in gone] + [f"made {machine.name}" for machine in new]
+    actions += [f"started {machine.name}" for machine in down]
+    known = os.path.join(directory, "known_hosts")
+    if check_mode:
+        return actions + [f"hosts of {machine.name}" for machine in machines if machine not in new and machine.missing_hosts()]
+    for machine in gone:
+        machine.stop(10)
+        machine.remove()
+        run(["ip", "netns", "delete", namespace(params["lab"]["name"], machine.name)], check=False)
+    key = lab_key(directory) if new else ""
+    for machine in new:
+        machine.sweep()
+        machine.create(params["template"], chosen[machine.name], key)
+    for machine in machines:
+        if machine.missing_hosts():
+            machine.add_hosts()
+            actions.append(f"hosts of {machine.name}")
+    if new or gone or not os.path.exists(known):
+        rows = [Machine(params["lab"], row, directory) for row in params["lab"]["machines"]]
+        write_file(known, "".join(machine.host_key() for machine in rows if machine.exists()))
+    for machine in down:
+        close_ssh(machine)
+        machine.launch()
+    side_by_side(lambda machine: machine.wait_booted(params["timeout"]), down)
+    return actions
+
+
+def stopped(params: dict, machines: list, check_mode: bool) -> list:
+    """Shut machines down; return what was done."""
+    up = [machine for machine in machines if machine.pid()]
+    if not check_mode:
+        for machine in up:
+            close_ssh(machine)
+        side_by_side(lambda machine: machine.stop(params["timeout"]), up)
+    return [f"stopped {machine.name}" for machine in up]
+
+
+def saved(params: dict, machines: list, check_mode: bool) -> list:
+    """Turn the first machine of each kind into a layer; start again what ran."""
+    first = list({machine.row["kind"]: machine for machine in reversed(machines)}.values())[::-1]
+    targets = {machine.name: os.path.join(params["layers"], params["layer"], machine.row["kind"]) for machine in first}
+    taken = [path for path in targets.values() if os.path.exists(path)]
+    if taken:
+        raise LabError(f"The layer {taken[0]} exists, and machines may stand on it: choose another name.")
+    missing = [machine.name for machine in first if not machine.exists()]
+    if missing:
+        raise LabError(f"{', '.join(missing)} cannot be saved: no such machine; run `make lab-machines` first.")
+    up = [machine for machine in first if machine.pid()]
+    actions = stopped(params, up, check_mode)
+    if not check_mode:
+        for machine in first:
+            machine.save(targets[machine.name], lab_key(params["directory"]))
+        rows = [Machine(params["lab"], row, params["directory"]) for row in params["lab"]["machines"]]
+        known = os.path.join(params["directory"], "known_hosts")
+        write_file(known, "".join(machine.host_key() for machine in rows if machine.exists()))
+    actions += [f"saved {machine.name} to {targets[machine.name]}" for machine in first]
+    return actions + (started(params, up, check_mode) if not check_mode else [f"started {machine.name}" for machine in up])
+
+
+def absent(params: dict, machines: list, check_mode: bool) -> list:
+    """Stop and remove machines, also those that the lab's list has no more; return what was done."""
+    machines = [machine for machine in [*machines, *(strangers(params) if not params["only"] else [])]]
+    there = [machine for machine in machines if os.path.isdir(machine.dir)]
+    if not check_mode:
+        stopped({**params, "timeout": min(params["timeout"], 30)}, there, False)
+        for machine in machines:
+            machine.sweep()
+        side_by_side(lambda machine: machine.remove(), there)
+    return [f"removed {machine.name}" for machine in there]
+
+
+def act(params: dict, check_mode: bool) -> list:
+    """Do what the state asks for; return what was done."""
+    machines = [Machine(params["lab"], row, params["directory"]) for row in params["lab"]["machines"]]
+    unknown = sorted(set(params["only"]) - {machine.name for machine in machines})
+    if unknown:
+        names = ", ".join(machine.name for machine in machines)
+        raise LabError(f"The lab has no machine {', '.join(unknown)}; it has {names}.")
+    machines = [machine for machine in machines if not params["only"] or machine.name in params["only"]]
+    if params["state"] == "restarted":
+        actions = stopped(params, machines, check_mode)
+        return actions + (started(params, machines, False) if not check_mode else [f"started {m.name}" for m in machines])
+    functions = {"started": started, "stopped": stopped, "saved": saved, "absent": absent}
+    return functions[params["state"]](params, machines, check_mode)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "directory": {"type": "path", "required": True},
+            "layers": {"type": "path", "required": True},
+            "template": {"type": "path"},
+            "lab": {"type": "dict", "required": True},
+            "only": {"type": "list", "elements": "str", "default": []},
+            "layer": {"type": "str"},
+            "timeout": {"type": "int", "default": 120},
+            "state": {
+                "type": "str",
+                "choices": ["started", "stopped", "restarted", "saved", "absent"],
+                "default": "started",
+            },
+        },
+        required_if=[("state", "saved", ["layer"])],
+        supports_check_mode=True,
+    )
+    params = {**module.params, "directory": os.path.realpath(module.params["directory"])}
+    params["layers"] = os.path.realpath(params["layers"])
+    began = time.monotonic()
+    try:
+        if module.check_mode or not os.path.isdir(params["directory"]):
+            actions = act(params, module.check_mode)
+        else:
+            with locked(os.path.join(params["directory"], "lock")):
+                actions = act(params, False)
+    except LabError as error:
+        module.fail_json(msg=str(error))
+    lines = "".join(f"{action}\n" for action in actions)
+    module.exit_json(
+        changed=bool(actions),
+        actions=actions,
+        seconds=round(time.monotonic() - began, 1),
+        diff={"before": "", "after": lines},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_network
+short_description: Make the network namespaces of a lab, and its ways in and out
+description:
+  - A lab is a network namespace with a management and a provider bridge; each machine is a namespace with C(eth0) on the
+    one and C(eth1) on the other. Nothing of it, no address and no device, exists outside these namespaces.
+  - Two ways lead out of it - the package cache, offered inside at the lab's gateway address, and one loopback port for each
+    forward, e.g. for a browser to reach the noVNC proxy.
+  - Repairs what is missing. C(state=absent) removes all of it.
+options:
+  directory:
+    description: Directory of the lab.
+    type: path
+    required: true
+  cache:
+    description: Directory of the package cache. Required with C(state=present).
+    type: path
+  lab:
+    description: The lab as the module lab_request returned it; with C(state=absent) its name suffices.
+    type: dict
+    required: true
+  state:
+    description: Whether the network exists.
+    type: str
+    choices: [present, absent]
+    default: present
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: full}
+author: nova-ansible
+"""
+
+EXAMPLES = r"""
+- name: Make the lab's network
+  lab_network:
+    directory: "{{ playbook_dir }}/../.lab/lab"
+    cache: "{{ playbook_dir }}/../.lab/cache"
+    lab: "{{ __lab_request.lab }}"
+"""
+
+RETURN = r"""
+actions:
+  description: What was made, repaired or removed.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+import signal
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_plan import CACHE_PORT, MANAGEMENT_GATEWAY, PREFIX, PROVIDER_GATEWAY, control_path, namespace
+from ansible.module_utils.lab_process import LabError, run, running, start, stop, tail, wait_gone
+
+BRIDGES = {"mgmt": MANAGEMENT_GATEWAY, "prov": PROVIDER_GATEWAY}
+
+
+def links(space: str) -> dict:
+    """Return the devices of a namespace by name: state, master, alias and addresses; empty when there is no such namespace."""
+    if not os.path.exists(f"/run/netns/{space}"):
+        return {}
+    done = run(["ip", "-n", space, "-j", "-d", "address", "show"], check=False)
+    return {
+        link["ifname"]: {
+            "up": "UP" in link["flags"],
+            "master": link.get("master", ""),
+            "alias": link.get("ifalias", ""),
+            "addresses": {f"{row['local']}/{row['prefixlen']}" for row in link["addr_info"] if row["family"] == "inet"},
+        }
+        for link in (json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else [])
+    }
+
+
+def check_owner(lab: str, directory: str) -> dict:
+    """Return the devices of the lab's namespace; refuse the namespace of another checkout's lab."""
+    found = links(namespace(lab))
+    owner = found.get("mgmt", {}).get("alias", "")
+    if owner and owner != directory and os.path.isdir(owner):
+        raise LabError(
+            f"The network namespace {namespace(lab)} belongs to the lab in {owner}, another checkout: choose another LAB_NAME, "
+            "or take that one down."
+        )
+    return found
+
+
+def bridge_steps(lab: str, directory: str, found: dict) -> list:
+    """Return the `ip` commands that the lab's own namespace lacks, each with what it is for."""
+    space = namespace(lab)
+    steps = []
+    if not found:
+        steps += [(f"namespace {space}", ["netns", "add", space]), ("", ["-n", space, "link", "set", "lo", "up"])]
+    for bridge, address in BRIDGES.items():
+        if bridge not in found:
+            steps.append((f"bridge {bridge} {address}", ["-n", space, "link", "add", bridge, "type", "bridge"]))
+            steps.append(("", ["-n", space, "link", "set", bridge, "alias", directory]))
+        if f"{address}/{PREFIX}" not in found.get(bridge, {}).get("addresses", ()):
+            steps.append(("", ["-n", space, "address", "replace", f"{address}/{PREFIX}", "dev", bridge]))
+        if not found.get(bridge, {}).get("up"):
+            steps.append(("", ["-n", space, "link", "set", bridge, "up"]))
+    return steps
+
+
+def machine_steps(lab: str, machine: dict, bridges: dict, found: dict) -> list:
+    """Return the `ip` commands that one machine's namespace lacks. Inside a running machine eth1 may have moved on."""
+    space, own = namespace(lab), namespace(lab, machine["name"])
+    number = machine["address"].rpartition(".")[2]
+    steps = []
+    if not os.path.exists(f"/run/netns/{own}"):
+        steps += [(f"namespace {own}", ["netns", "add", own]), ("", ["-n", own, "link", "set", "lo", "up"])]
+    for device, bridge, peer in (("eth0", "mgmt", f"m{number}"), ("eth1", "prov", f"p{number}")):
+        if peer not in bridges:
+            pair = ["link", "add", peer, "netns", space, "type", "veth", "peer", "name", device, "netns", own]
+            steps.append((f"{device} of {machine['name']}", pair))
+            steps.append(("", ["-n", own, "link", "set", device, "up"]))
+        if bridges.get(peer, {}).get("master") != bridge or not bridges[peer]["up"]:
+            steps.append(("", ["-n", space, "link", "set", peer, "master", bridge, "up"]))
+    if f"{machine['address']}/{PREFIX}" not in found.get("eth0", {}).get("addresses", ()):
+        steps.append(("", ["-n", own, "address", "replace", f"{machine['address']}/{PREFIX}", "dev", "eth0"]))
+        steps.append(("", ["-n", own, "route", "replace", "default", "via", MANAGEMENT_GATEWAY]))
+    return steps
+
+
+def doors(lab: dict, directory: str, cache: str) -> dict:
+    """Return the lab's ways in and out: pid file name -> (what it is, namespace or empty, socat's two addresses)."""
+    addresses = {machine["name"]: machine["address"] for machine in lab["machines"]}
+    space = namespace(lab["name"])
+    listen = f"TCP4-LISTEN:{CACHE_PORT},bind={MANAGEMENT_GATEWAY},fork,reuseaddr"
+    result = {"apt": ("package cache", space, [listen, f"UNIX-CONNECT:{os.path.relpath(cache, directory)}/apt.sock"])}
+    for forward in lab["forwards"]:
+        name = f"forward-{forward['name']}"
+        target = f"TCP4:{addresses[forward['machine']]}:{forward['port']}"
+        result[f"{name}-in"] = ("", space, [f"UNIX-LISTEN:{name}.sock,fork,mode=600,unlink-early", target])
+        listen = f"TCP4-LISTEN:{forward['listen']},bind=127.0.0.1,fork,reuseaddr"
+        text = f"127.0.0.1:{forward['listen']} to {forward['machine']}:{forward['port']}"
+        result[f"{name}-out"] = (text, "", [listen, f"UNIX-CONNECT:{name}.sock"])
+    return result
+
+
+def present(lab: dict, directory: str, cache: str, check_mode: bool) -> list:
+    """Make what is missing; return what that was."""
+    name, actions = lab["name"], []
+    found = check_owner(name, directory)
+    steps = bridge_steps(name, directory, found)
+    for machine in lab["machines"]:
+        steps += machine_steps(name, machine, found, links(namespace(name, machine["name"])))
+    for what, step in steps:
+        if not check_mode:
+            run(["ip", *step])
+        actions.append(what or " ".join(step))
+    if not check_mode:
+        os.makedirs(control_path(directory), mode=0o700, exist_ok=True)
+    for key, (what, space, addresses) in doors(lab, directory, cache).items():
+        pidfile = os.path.join(directory, f"{key}.pid")
+        argv = [*(["ip", "netns", "exec", space] if space else []), "socat", *addresses]
+        pid = running(pidfile)
+        with contextlib.suppress(OSError, ValueError):
+            with open(pidfile, encoding="utf-8") as stream:
+                if pid and json.load(stream)["argv"] == argv:
+                    continue
+        actions.append(f"door {key}: {what}".rstrip(": "))
+        if not check_mode:
+            stop(pidfile)
+            start(pidfile, argv, directory, os.path.join(directory, "doors.log"))
+            if wait_gone([running(pidfile)], 0.1) == []:
+                raise LabError(f"socat ended: {tail(os.path.join(directory, 'doors.log'), 3)}")
+    return actions
+
+
+def absent(lab: dict, directory: str, check_mode: bool) -> list:
+    """Remove everything; return what that was."""
+    name, actions = lab["name"], []
+    check_owner(name, directory)
+    for pidfile in sorted(glob.glob(os.path.join(glob.escape(directory), "*.pid"))):
+        if running(pidfile):
+            actions.append(f"door {os.path.basename(pidfile)[:-4]}")
+        if not check_mode:
+            stop(pidfile)
+    spaces = sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else []
+    for space in [entry for entry in spaces if entry == namespace(name) or entry.startswith(namespace(name, "x")[:-1])]:
+        actions.append(f"namespace {space}")
+        if not check_mode:
+            left = [int(pid) for pid in run(["ip", "netns", "pids", space], check=False).stdout.split()]
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            run(["ip", "netns", "delete", space])
+    path = control_path(directory)
+    if not check_mode and not path.startswith(directory):
+        shutil.rmtree(path, ignore_errors=True)
+    return actions
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "directory": {"type": "path", "required": True},
+            "cache": {"type": "path"},
+            "lab": {"type": "dict", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        required_if=[("state", "present", ["cache"])],
+        supports_check_mode=True,
+    )
+    params = module.params
+    directory = os.path.abspath(params["directory"])
+    try:
+        if params["state"] == "present":
+            actions = present(params["lab"], directory, os.path.abspath(params["cache"]), module.check_mode)
+        else:
+            actions = absent(params["lab"], directory, module.check_mode)
+    except LabError as error:
+        module.fail_json(msg=str(error))
+    lines = "".join(f"{action}\n" for action in actions)
+    gone = params["state"] == "absent"
+    module.exit_json(
+        changed=bool(actions),
+        actions=actions,
+        diff={"before": lines if gone else "", "after": "" if gone else lines},
+    )
+
+
+if __name__ == "__main__":
+    main()

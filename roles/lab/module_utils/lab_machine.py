@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One machine of a lab: its disk (an overlay over a template), its identity, and the processes that it is."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+import signal
+import time
+import uuid
+
+from ansible.module_utils.lab_plan import hosts_file, namespace
+from ansible.module_utils.lab_process import (
+    LabError,
+    first_line,
+    in_namespace,
+    read_json,
+    run,
+    running,
+    start,
+    start_time,
+    tail,
+    wait_gone,
+    write_file,
+)
+
+DEVICES = ("/dev/kvm", "/dev/fuse", "/dev/net/tun", "/dev/vhost-net", "/dev/vhost-vsock", "/dev/loop-control")
+DEVICE_GROUPS = {"/dev/kvm": "kvm", "/dev/vhost-net": "kvm", "/dev/vhost-vsock": "kvm"}
+SHORT_LIVED = ("etc/machine-id", "etc/ssh/ssh_host_*", "var/log/journal/*", "var/lib/systemd/random-seed", "tmp/*", "var/tmp/*")
+# The mount lives in a namespace of its own and ends with the machine. `volatile` makes fsync free; a kernel without it
+# gets the plain mount, and the mark it leaves is removed because a lab's disk need not survive a crash of the computer.
+LAUNCH = """set -e
+echo $$ > "$1/cgroup.procs" 2>/dev/null || true
+rm -rf work/work/incompat
+mount -t overlay -o "$2,volatile" lab root 2>/dev/null || mount -t overlay -o "$2" lab root
+shift 2
+exec "$@"
+"""
+ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+
+
+def cgroup2() -> str:
+    """Return where cgroup2 is mounted on this computer, or an empty text."""
+    with open("/proc/mounts", encoding="utf-8") as stream:
+        return next((line.split()[1] for line in stream if line.split()[2] == "cgroup2"), "")
+
+
+def device_rules() -> str:
+    """Return a tmpfiles.d file that makes the computer's special devices anew in the machine.
+
+    A bound device would be the computer's own: a change of its owner in a machine would change it outside.
+    """
+    rules = []
+    for path in DEVICES:
+        with contextlib.suppress(OSError):
+            number = os.stat(path).st_rdev
+            mode, group = ("0660", DEVICE_GROUPS[path]) if path in DEVICE_GROUPS else ("0666", "root")
+            rules.append(f"c! {path} {mode} root {group} - {os.major(number)}:{os.minor(number)}\n")
+    return "".join(rules)
+
+
+class Machine:
+    """A machine's directory, what runs of it, and the acts on it."""
+
+    def __init__(self, lab: dict, row: dict, lab_dir: str):
+        self.lab = lab
+        self.row = row
+        self.name = row["name"]
+        self.lab_dir = lab_dir
+        self.dir = os.path.join(lab_dir, "machines", self.name)
+        self.full_name = namespace(lab["name"], self.name).replace(".", "-")
+        self.pidfile = self.path("machine.pid")
+        self.cgroup = os.path.join(cgroup2(), namespace(lab["name"], self.name)) if cgroup2() else ""
+
+    def path(self, *parts: str) -> str:
+        return os.path.join(self.dir, *parts)
+
+    # -- what is ------------------------------------------------------------------------------------------------------
+    def exists(self) -> bool:
+        return os.path.exists(self.path("machine.json"))
+
+    def pid(self) -> int:
+        """Return the pid of systemd-nspawn, or 0."""
+        return running(self.pidfile)
+
+    def leader(self) -> int:
+        """Return the pid, outside, of the machine's own first process, or 0."""
+        pid = self.pid()
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
+                return int((stream.read().split() or ["0"])[0])
+        return 0
+
+    def cut_off(self) -> bool:
+        """Return whether the machine runs in a network namespace that is no longer the lab's."""
+        with contextlib.suppress(OSError):
+            inside = os.stat(f"/proc/{self.leader()}/ns/net")
+            return inside.st_ino != os.stat(f"/run/netns/{namespace(self.lab['name'], self.name)}").st_ino
+        return False
+
+    def healthy(self) -> bool:
+        return bool(self.leader()) and not self.cut_off()
+
+    def etc_hosts(self) -> str:
+        """Return the path of the machine's /etc/hosts as seen from outside."""
+        leader = self.leader()
+        return f"/proc/{leader}/root/etc/hosts" if leader else self.path("upper/etc/hosts")
+
+    def missing_hosts(self) -> list:
+        """Return the lines that the machine's /etc/hosts lacks."""
+        try:
+            with open(self.etc_hosts(), encoding="utf-8") as stream:
+                have = stream.read().splitlines()
+        except OSError:
+            have = []
+        return [line for line in hosts_file(self.lab["machines"]).splitlines() if line not in have]
+
+    # -- the disk -----------------------------------------------------------------------------------------------------
+    def create(self, template: str, layers: list, public_key: str) -> None:
+        """Give the machine an empty upper layer and its identity."""
+        shutil.rmtree(self.dir, ignore_errors=True)
+        for part in ("upper", "work", "root"):
+            os.makedirs(self.path(part))
+        self.identify(public_key)
+        write_file(self.path("machine.json"), json.dumps({"template": template, "layers": layers}) + "\n")
+
+    def identify(self, public_key: str) -> None:
+        """Write into the upper layer what makes this machine itself."""
+        for part, mode in (("upper", 0o755), ("upper/etc", 0o755), ("upper/root", 0o700), ("upper/root/.ssh", 0o700),
+                           ("upper/etc/ssh", 0o755), ("upper/etc/tmpfiles.d", 0o755)):
+            os.makedirs(self.path(part), exist_ok=True)
+            os.chmod(self.path(part), mode)
+        key = self.path("upper/etc/ssh/ssh_host_ed25519_key")
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key])
+        write_file(self.path("upper/etc/hostname"), f"{self.name}\n")
+        write_file(self.path("upper/etc/machine-id"), f"{uuid.uuid4().hex}\n", 0o444)
+        write_file(self.path("upper/etc/hosts"), hosts_file(self.lab["machines"]))
+        write_file(self.path("upper/etc/tmpfiles.d/lab-devices.conf"), device_rules())
+        write_file(self.path("upper/root/.ssh/authorized_keys"), public_key, 0o600)
+
+    def add_hosts(self) -> None:
+        """Add what is missing to the machine's /etc/hosts, and leave what others wrote there."""
+        missing, path = self.missing_hosts(), self.etc_hosts()
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        write_file(path, text + "".join(f"{line}\n" for line in missing))
+
+    def host_key(self) -> str:
+        """Return the machine's line of known_hosts."""
+        with open(self.path("upper/etc/ssh/ssh_host_ed25519_key.pub"), encoding="utf-8") as stream:
+            kind, key = stream.read().split()[:2]
+        return f"{self.row['address']} {kind} {key}\n"
+
+    def save(self, layer: str, public_key: str) -> None:
+        """Turn the stopped machine's upper layer into a read-only layer; the machine goes on upon it."""
+        made_of = read_json(self.path("machine.json"))
+        os.makedirs(layer)
+        os.rename(self.path("upper"), os.path.join(layer, "root"))
+        for pattern in SHORT_LIVED:
+            for path in glob.glob(os.path.join(glob.escape(layer), "root", pattern)):
+                shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        write_file(os.path.join(layer, "layer.json"), json.dumps(made_of) + "\n")
+        self.create(made_of["template"], [layer, *made_of["layers"]], public_key)
+
+    # -- the processes ------------------------------------------------------------------------------------------------
+    def launch(self) -> None:
+        """Mount the disk and start the machine, without waiting for it."""
+        self.sweep()
+        made_of = read_json(self.path("machine.json"))
+        lower = [*made_of["layers"], made_of["template"]]
+        gone = [path for path in lower if not os.path.isdir(path)]
+        if gone:
+            raise LabError(f"{self.name} stands on {gone[0]}, which is gone: take the lab down and make it again.")
+        lower = [os.path.join(path, "root") if path in made_of["layers"] else path for path in lower]
+        options = f"lowerdir={':'.join(os.path.relpath(path, self.dir) for path in lower)},upperdir=upper,workdir=work"
+        if self.cgroup:
+            os.makedirs(self.cgroup, exist_ok=True)
+        nspawn = [
+            *self.scope(), "systemd-nspawn", "--quiet", "--boot", "--directory=root", f"--machine={self.full_name}",
+            f"--hostname={self.name}", "--register=no", "--keep-unit", "--capability=all", "--resolv-conf=off",
+            "--timezone=off", f"--network-namespace-path=/run/netns/{namespace(self.lab['name'], self.name)}",
+        ]
+        command = ["unshare", "--mount", "--propagation=slave", "sh", "-c", LAUNCH, "lab", self.cgroup, options, *nspawn]
+        start(self.pidfile, command, self.dir, self.path("console.log"), ENVIRONMENT)
+
+    def scope(self) -> list:
+        """Return the prefix that puts a machine under the care of systemd where that runs this computer."""
+        if not os.path.isdir("/run/systemd/system"):
+            return []
+        return ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes", f"--unit={self.full_name}", "--"]
+
+    def wait_booted(self, seconds: float) -> None:
+        """Wait until the machine's sshd greets."""
+        deadline = time.monotonic() + seconds
+
+        def greets() -> bool:
+            return first_line(self.row["address"], 22).startswith("SSH-2.0")
+
+        while not in_namespace(namespace(self.lab["name"]), greets):
+            if not self.pid() or time.monotonic() > deadline:
+                what = f"did not answer on ssh within {seconds:.0f} s" if self.pid() else "ended while it booted"
+                raise LabError(f"{self.name} {what}. Its console ({self.path('console.log')}) says:\n{tail(self.path('console.log'))}")
+            time.sleep(0.1)
+        leader = self.leader()
+        write_file(self.path("leader.pid"), json.dumps({"pid": leader, "start": start_time(leader)}))
+
+    def stop(self, seconds: float) -> None:
+        """Shut the machine down; after the time kill what is left of it, by pid."""
+        leader, pid = self.leader(), self.pid()
+        if leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(leader, signal.SIGRTMIN + 4)
+            wait_gone([pid], seconds)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """End what is left of the machine's processes, and remove what is left of its control group."""
+        left = [pid for pid in (self.leader(), running(self.path("leader.pid")), self.pid()) if pid]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if wait_gone(left, 20):
+            raise LabError(f"Processes {left} of {self.name} do not end.")
+        for name in ("machine.pid", "leader.pid"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path(name))
+        for directory, _, _ in os.walk(self.cgroup, topdown=False) if self.cgroup else ():
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        shutil.rmtree(f"/run/systemd/nspawn/propagate/{self.full_name}", ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the stopped machine's disk."""
+        shutil.rmtree(self.dir)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the root file system of a blank lab machine is made of. Its name holds a digest of all that stands here."""
+
+from __future__ import annotations
+
+from ansible.module_utils.lab_mirror import digest
+from ansible.module_utils.lab_plan import CACHE_PORT, MANAGEMENT_GATEWAY, sources_list
+
+PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "python3",
+    "python3-apt",
+    "iproute2",
+    "iputils-ping",
+    "procps",
+    "kmod",
+    "ca-certificates",
+    "curl",
+    "sudo",
+    "netbase",
+)
+APT_OPTIONS = ('Acquire::Languages "none"', 'APT::Install-Recommends "false"')
+DPKG_OPTIONS = (
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/info/*",
+    "force-unsafe-io",
+)
+# Many connections from one address are normal here: Ansible, testinfra and the probe that waits for a boot.
+SSHD = "MaxSessions 100\nMaxStartups 100:30:200\n"
+SSHD_SINCE_9_8 = "PerSourcePenalties no\n"
+FILES = {
+    "/etc/hostname": "localhost\n",
+    "/etc/machine-id": "",
+    "/etc/motd": "",
+    "/etc/resolv.conf": "# the lab has no name server; /etc/hosts knows its machines\n",
+    "/etc/ssh/sshd_config.d/lab.conf": SSHD,
+}
+MASKED_UNITS = ("apt-daily.timer", "apt-daily-upgrade.timer")  # they would lock dpkg in the middle of a deployment
+IN_ROOT = (
+    ["groupadd", "--system", "kvm"],  # the group that a udev rule gives /dev/kvm to
+    ["apt-cache", "gencaches"],
+)
+
+
+def bootstrap_command(suite: str, target: str, sources: str, packages: tuple = PACKAGES) -> list:
+    """Return the command that makes a root file system from a sources.list."""
+    return [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+        "--skip=cleanup/apt/lists",
+        f"--include={','.join(packages)}",
+        *[f"--aptopt={option}" for option in APT_OPTIONS],
+        *[f"--dpkgopt={option}" for option in DPKG_OPTIONS],
+        suite,
+        target,
+        sources,
+    ]
+
+
+def cache_address() -> str:
+    """Return where machines reach the package cache."""
+    return f"{MANAGEMENT_GATEWAY}:{CACHE_PORT}"
+
+
+def template_name(suite: str, architecture: str, mirror: dict) -> str:
+    """Return the name of the template: another recipe gives another name, and so another template."""
+    parts = (
+        architecture,
+        sources_list(suite, cache_address(), mirror),
+        bootstrap_command(suite, "", ""),
+        sorted(FILES.items()),
+        SSHD_SINCE_9_8,
+        MASKED_UNITS,
+        IN_ROOT,
+    )
+    return f"{suite}-{digest(*parts)}"
