@@ -233,7 +233,9 @@ def show(plan: dict, secrets: list) -> dict:
     """Return the diff of one changed path."""
     now, path = plan["now"], plan["path"]
     old, new = (text.encode("utf-8", "replace").decode() for text in (now["text"], plan["new"]))
-    if plan["ini"] is not None:
+    if not {"content", "kind"} & set(plan["differs"]):
+        before, after = "", ""
+    elif plan["ini"] is not None:
         before, after = ini_file.show_changes(ini_file.parse(old), plan["options"], secrets)
         if "content" in plan["differs"] and before == after:
             before, after = "# the same options in another layout\n", "# the layout of nova-ansible\n"

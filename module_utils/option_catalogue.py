@@ -57,7 +57,8 @@ def check_files(files: list) -> dict:
 
 def _child(namespaces, files, sender):
     """Run in the child process: what the imported packages print must not get into the module's own output."""
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile("w+") as output:
+        sys.stdout = sys.stderr = output
         for descriptor in (1, 2):
             os.dup2(output.fileno(), descriptor)
         try:
@@ -163,17 +164,18 @@ def _run_time_sections(ini, catalogue, get_plugin_options):
     names = {group_key(section): section for section in ini}
     for section, options in ini.items():
         key = group_key(section)
-        if "auth_type" in options and "auth_type" in catalogue.get(key, {}):
-            plugin = get_plugin_options(options["auth_type"][-1])
+        target = group_key(options.get("auth_section", [section])[-1])
+        chosen = ini.get(names.get(target), {}).get("auth_type")
+        if chosen and "auth_type" in catalogue.get(key, {}):
+            plugin = get_plugin_options(chosen[-1])
             error = None
             if "known" in plugin:
                 error = (
-                    f"[{section}] auth_type = {options['auth_type'][-1]} is no installed keystoneauth plugin; "
+                    f"[{names[target]}] auth_type = {chosen[-1]} is no installed keystoneauth plugin; "
                     f"choose one of {', '.join(plugin['known'])}"
                 )
-            target = group_key(options.get("auth_section", [section])[-1])
-            shared = {name: catalogue[key][name] for name in ("auth_type", "auth_section") if name in catalogue[key]}
-            yield target, {**shared, **flatten([(target, plugin.get("options", []))]).get(target, {})}, error
+            own = flatten([(target, plugin.get("options", []))]).get(target, {})
+            yield target, {"auth_type": catalogue[key]["auth_type"], **own}, error
         for pattern, source in ALIASES:
             if key not in catalogue and source in catalogue and fnmatch.fnmatch(key, pattern):
                 yield key, catalogue[source], None

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The check of options: discovery through real entry points in child processes, and the verdict on each kind of option.
+
+The catalogue of an installed Nova is checked on the machines of the lab; here a small distribution is laid on sys.path.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from ansible.module_utils import option_catalogue
+
+PACKAGE = '''
+import os, sys
+
+class Old:
+    def __init__(self, name, group=None):
+        self.name, self.group = name, group
+
+class Opt:
+    """As much of oslo.config's Opt as a catalogue is read by."""
+    def __init__(self, name, type=None, old=(), removal=False, reason=None, secret=False):
+        self.name, self.dest, self.type = name, name.replace("-", "_"), type
+        self.deprecated_opts, self.secret = [Old(*o) for o in old], secret
+        self.deprecated_for_removal, self.deprecated_reason = removal, reason
+
+class Group:
+    name = "Neutron"
+
+def boolean(text):
+    if text not in ("true", "false"):
+        raise ValueError(f"Unexpected boolean value '{text}'")
+
+def nova():
+    print("noise on standard output")
+    os.write(1, b"more noise")
+    return [
+        (None, [Opt("my_ip"), Opt("debug", boolean), Opt("dash-ed"), Opt("enabled_backends")]),
+        (Group(), [Opt("region_name", old=[("os_region", None), (None, "DEFAULT")])]),
+        ("api", [Opt("token", boolean, secret=True)]),
+        ("glance", [Opt("api_servers", removal=True, reason="use the\\n  catalogue")]),
+        ("placement", [Opt("auth_type"), Opt("auth_section"), Opt("timeout")]),
+        ("devices", [Opt("enabled_mdev_types")]),
+        ("privsep", [Opt("helper_command"), Opt("user")]),
+        ("backend_defaults", [Opt("volume_driver")]),
+    ]
+
+def broken():
+    raise ImportError("No module named 'libvirt'")
+
+def dies():
+    os._exit(9)
+'''
+POINTS = "[oslo.config.opts]\nnova.conf = fakenova:nova\nbroken.opts = fakenova:broken\ndies.opts = fakenova:dies\n"
+PLUGINS = {"password": ["username", "password"], "v3token": ["token"]}
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    (tmp_path / "fakenova.py").write_text(PACKAGE)
+    information = tmp_path / "fakenova-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fakenova\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(POINTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("fakenova", None)
+
+
+@pytest.fixture
+def check(installed):
+    """Return check(ini) -> (errors, deprecated) against the small distribution, in this process."""
+    point = option_catalogue.entry_points()["nova.conf"]
+    catalogue = option_catalogue.flatten(point.load()())
+    definition = sys.modules["fakenova"].Opt
+
+    def plugin_options(auth_type):
+        if auth_type not in PLUGINS:
+            return {"known": sorted(PLUGINS)}
+        return {"options": [definition(name) for name in PLUGINS[auth_type]]}
+
+    return lambda ini: option_catalogue.check_ini(ini, catalogue, plugin_options)
+
+
+@pytest.mark.parametrize(
+    "ini",
+    [
+        {"DEFAULT": {"my_ip": ["10.0.0.1"], "debug": ["true"], "dash_ed": ["x"], "dash-ed": ["x"]}},
+        {"DEFAULT": {"debug": ["$other"]}},
+        {"neutron": {"region_name": ["r"]}, "NEUTRON": {"region_name": ["r"]}},
+        {"placement": {"auth_type": ["password"], "username": ["u"], "password": ["p"], "timeout": ["1"]}},
+        {"placement": {"auth_section": ["login"]}, "login": {"auth_type": ["v3token"], "token": ["t"]}},
+        {"devices": {"enabled_mdev_types": ["nvidia-35, nvidia-36"]}, "mdev_nvidia-36": {"device_addresses": ["x"]}},
+        {"privsep_osbrick": {"helper_command": ["x"]}, "vif_plug_ovs_privileged": {"user": ["x"]}},
+        {"DEFAULT": {"enabled_backends": ["lvm, fast:rbd"]}, "fast": {"volume_driver": ["x"]}},
+    ],
+)
+def test_options_that_exist_are_accepted_also_those_of_the_run_time(check, ini):
+    assert check(ini) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("ini", "words"),
+    [
+        ({"DEFAULT": {"my_ipp": ["x"]}}, ["[DEFAULT] my_ipp is unknown", "nearest name is my_ip"]),
+        ({"neutrom": {"region_name": ["x"]}}, ["section [neutrom] is unknown", "nearest name is neutron"]),
+        ({"hyperv": {"x": ["x"]}}, ["section [hyperv] is unknown", "remove it"]),
+        ({"api": {"region_name": ["x"]}}, ["[api] region_name is unknown", "it exists in [neutron]"]),
+        ({"default": {"my_ip": ["x"]}}, ["section [default] is unknown"]),
+        ({"DEFAULT": {"debug": ["perhaps"]}}, ["[DEFAULT] debug = perhaps is refused", "Unexpected boolean"]),
+        ({"placement": {"username": ["x"]}}, ["[placement] username", "only beside `auth_type`"]),
+        ({"placement": {"auth_type": ["pasword"]}}, ["auth_type = pasword", "choose one of password, v3token"]),
+        ({"placement": {"auth_type": ["v3token"], "username": ["x"]}}, ["[placement] username is unknown"]),
+        ({"placement": {"auth_type": ["v3token"], "auth_section": ["login"]}, "login": {"x": ["t"]}}, ["[login]"]),
+        ({"devices": {"enabled_mdev_types": ["a"]}, "mdev_b": {"mdev_class": ["x"]}}, ["section [mdev_b]"]),
+        ({"DEFAULT": {"enabled_backends": ["lvm"]}, "rbd": {"volume_driver": ["x"]}}, ["section [rbd]"]),
+    ],
+)
+def test_an_unknown_or_impossible_option_is_an_error_that_says_what_to_do(check, ini, words):
+    errors, _deprecated = check(ini)
+    assert len(errors) == 1 and all(word in errors[0] for word in words), errors
+
+
+def test_a_refused_value_of_a_secret_option_is_not_told(check):
+    assert check({"api": {"token": ["hush"]}}) == (
+        ["[api] token has a value that the installed release refuses"],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("ini", "text"),
+    [
+        ({"neutron": {"os_region": ["r"]}}, "[neutron] os_region is an old name of [neutron] region_name"),
+        ({"DEFAULT": {"region_name": ["r"]}}, "[DEFAULT] region_name is an old name of [neutron] region_name"),
+        ({"glance": {"api_servers": ["x"]}}, "[glance] api_servers will be removed: use the catalogue"),
+    ],
+)
+def test_a_deprecated_option_is_accepted_and_told(check, ini, text):
+    assert check(ini) == ([], [text])
+
+
+def test_files_are_checked_in_children_that_disturb_nothing(installed, capfd):
+    files = [
+        {"path": "/good", "ini": {"DEFAULT": {"my_ip": ["x"]}}, "namespaces": ["nova.conf"]},
+        {"path": "/bad", "ini": {"DEFAULT": {"my_iq": ["x"]}}, "namespaces": ["nova.conf"]},
+        {"path": "/later", "ini": {}, "namespaces": ["nova.conf", "no.such"]},
+        {"path": "/broken", "ini": {}, "namespaces": ["broken.opts"]},
+        {"path": "/dead", "ini": {}, "namespaces": ["dies.opts"]},
+    ]
+    report = option_catalogue.check_files(files)
+    assert report["missing"] == {"/later": ["no.such"]}
+    assert report["deprecated"] == []
+    assert [text.split(":")[0] for text in report["errors"]] == [
+        "/bad",
+        "the option catalogue of broken.opts cannot be loaded",
+        "the check against dies.opts died without an answer",
+    ]
+    assert "No module named 'libvirt'" in report["errors"][1]
+    assert "fakenova" not in sys.modules, "nothing is imported here"
+    assert capfd.readouterr().out == ""
+
+
+def test_a_bad_option_in_one_file_keeps_every_file_as_it_was(installed, run_module, tmp_path):
+    good, bad = tmp_path / "good.conf", tmp_path / "bad.conf"
+    files = [
+        {"path": str(good), "ini": {"DEFAULT": {"a": 1}}},
+        {"path": str(bad), "ini": {"DEFAULT": {"my_iq": 1}}, "validate": ["nova.conf"]},
+    ]
+    result = run_module("config_files", {"files": files})
+    assert result["failed"] and f"{bad}: [DEFAULT] my_iq" in result["msg"]
+    assert not good.exists() and not bad.exists()
+    files[1]["ini"] = {"DEFAULT": {"my_ip": 1}, "neutron": {"os_region": "r"}}
+    result = run_module("config_files", {"files": files})
+    assert result["validated"] == [str(bad)] and "old name" in result["deprecated"][0]
+    assert run_module("config_files", {"files": files})["validated"] == [], "unchanged files cost nothing"
+    assert run_module("config_files", {"files": files, "validate_unchanged": True})["validated"] == [str(bad)]
+
+
+def test_a_namespace_that_is_not_installed_is_an_error_in_a_run(installed, run_module, tmp_path):
+    files = [{"path": str(tmp_path / "a"), "ini": {"DEFAULT": {"a": 1}}, "validate": ["neutron.ml2"]}]
+    result = run_module("config_files", {"files": files})
+    assert result["failed"] and "namespace neutron.ml2" in result["msg"] and "install the package" in result["msg"]
+    assert not (tmp_path / "a").exists()
