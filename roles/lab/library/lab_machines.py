@@ -22,12 +22,11 @@ options:
     type: path
     required: true
   template:
-    description: Root file system for new machines. Required with C(state=started).
+    description: Root file system for new machines; without it none are made.
     type: path
   lab:
-    description: The lab as the module lab_request returned it.
+    description: The lab as the module lab_request returned it; when not given, what the lab's C(state.json) says.
     type: dict
-    required: true
   only:
     description: Names of the machines to act on; empty means all.
     type: list
@@ -63,7 +62,6 @@ EXAMPLES = r"""
   lab_machines:
     directory: "{{ playbook_dir }}/../.lab/lab"
     layers: "{{ playbook_dir }}/../.lab/layers"
-    lab: "{{ __lab_request.lab }}"
     only: [compute1]
     state: restarted
 """
@@ -80,13 +78,14 @@ seconds:
   returned: success
 """
 
+import glob
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_machine import Machine
-from ansible.module_utils.lab_plan import namespace
+from ansible.module_utils.lab_plan import PlanError, check_name, control_path, namespace
 from ansible.module_utils.lab_process import LabError, locked, read_json, run, write_file
 
 
@@ -134,10 +133,9 @@ def lab_key(directory: str) -> str:
         return stream.read()
 
 
-def close_ssh(machine: Machine) -> None:
-    """End the shared ssh connection to a machine that goes away."""
-    socket = os.path.join(machine.lab_dir, "ssh", machine.row.get("address", "none"))
-    if os.path.exists(socket):
+def close_ssh(directory: str, address: str) -> None:
+    """End the shared ssh connections to a machine that goes away; `*` stands for every machine."""
+    for socket in glob.glob(os.path.join(glob.escape(control_path(directory)), address)):
         run(["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "lab"], check=False)
 
 
@@ -146,6 +144,8 @@ def started(params: dict, machines: list, check_mode: bool) -> list:
     directory, actions = params["directory"], []
     gone = strangers(params)
     new = [machine for machine in machines if not machine.exists()]
+    if new and not params["template"]:
+        raise LabError(f"{', '.join(machine.name for machine in new)} was never made; run `make lab-machines`.")
     down = [machine for machine in machines if not machine.healthy()]
     chosen = {machine.name: choose_layers(machine, params["layers"], params["template"]) for machine in new}
     actions += [f"removed {machine.name}" for machine in gone] + [f"made {machine.name}" for machine in new]
@@ -169,7 +169,7 @@ def started(params: dict, machines: list, check_mode: bool) -> list:
         rows = [Machine(params["lab"], row, directory) for row in params["lab"]["machines"]]
         write_file(known, "".join(machine.host_key() for machine in rows if machine.exists()))
     for machine in down:
-        close_ssh(machine)
+        close_ssh(directory, machine.row["address"])
         machine.launch()
     side_by_side(lambda machine: machine.wait_booted(params["timeout"]), down)
     return actions
@@ -180,7 +180,7 @@ def stopped(params: dict, machines: list, check_mode: bool) -> list:
     up = [machine for machine in machines if machine.pid()]
     if not check_mode:
         for machine in up:
-            close_ssh(machine)
+            close_ssh(params["directory"], machine.row.get("address", "*"))
         side_by_side(lambda machine: machine.stop(params["timeout"]), up)
     return [f"stopped {machine.name}" for machine in up]
 
@@ -209,7 +209,7 @@ def saved(params: dict, machines: list, check_mode: bool) -> list:
 
 def absent(params: dict, machines: list, check_mode: bool) -> list:
     """Stop and remove machines, also those that the lab's list has no more; return what was done."""
-    machines = [machine for machine in [*machines, *(strangers(params) if not params["only"] else [])]]
+    machines = [*machines, *(strangers(params) if not params["only"] else [])]
     there = [machine for machine in machines if os.path.isdir(machine.dir)]
     if not check_mode:
         stopped({**params, "timeout": min(params["timeout"], 30)}, there, False)
@@ -217,6 +217,18 @@ def absent(params: dict, machines: list, check_mode: bool) -> list:
             machine.sweep()
         side_by_side(lambda machine: machine.remove(), there)
     return [f"removed {machine.name}" for machine in there]
+
+
+def read_lab(params: dict) -> dict:
+    """Return the lab that is given, else the one that the directory remembers."""
+    name = os.path.basename(params["directory"])
+    check_name(name)
+    if os.geteuid() != 0:
+        raise LabError("Machines of a lab belong to root: run this as root.")
+    lab = params["lab"] or read_json(os.path.join(params["directory"], "state.json"))
+    if not lab and params["state"] != "absent":
+        raise LabError(f"There is no lab in {params['directory']}: run `make lab-machines LAB_NAME={name}` first.")
+    return lab or {"name": name, "machines": []}
 
 
 def act(params: dict, check_mode: bool) -> list:
@@ -240,7 +252,7 @@ def main() -> None:
             "directory": {"type": "path", "required": True},
             "layers": {"type": "path", "required": True},
             "template": {"type": "path"},
-            "lab": {"type": "dict", "required": True},
+            "lab": {"type": "dict"},
             "only": {"type": "list", "elements": "str", "default": []},
             "layer": {"type": "str"},
             "timeout": {"type": "int", "default": 120},
@@ -257,12 +269,13 @@ def main() -> None:
     params["layers"] = os.path.realpath(params["layers"])
     began = time.monotonic()
     try:
+        params["lab"] = read_lab(params)
         if module.check_mode or not os.path.isdir(params["directory"]):
             actions = act(params, module.check_mode)
         else:
             with locked(os.path.join(params["directory"], "lock")):
                 actions = act(params, False)
-    except LabError as error:
+    except (LabError, PlanError) as error:
         module.fail_json(msg=str(error))
     lines = "".join(f"{action}\n" for action in actions)
     module.exit_json(

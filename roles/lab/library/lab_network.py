@@ -20,9 +20,8 @@ options:
     description: Directory of the package cache. Required with C(state=present).
     type: path
   lab:
-    description: The lab as the module lab_request returned it; with C(state=absent) its name suffices.
+    description: The lab as the module lab_request returned it. Required with C(state=present).
     type: dict
-    required: true
   state:
     description: Whether the network exists.
     type: str
@@ -58,7 +57,16 @@ import shutil
 import signal
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.lab_plan import CACHE_PORT, MANAGEMENT_GATEWAY, PREFIX, PROVIDER_GATEWAY, control_path, namespace
+from ansible.module_utils.lab_plan import (
+    CACHE_PORT,
+    MANAGEMENT_GATEWAY,
+    PREFIX,
+    PROVIDER_GATEWAY,
+    PlanError,
+    check_name,
+    control_path,
+    namespace,
+)
 from ansible.module_utils.lab_process import LabError, run, running, start, stop, tail, wait_gone
 
 BRIDGES = {"mgmt": MANAGEMENT_GATEWAY, "prov": PROVIDER_GATEWAY}
@@ -175,9 +183,9 @@ def present(lab: dict, directory: str, cache: str, check_mode: bool) -> list:
     return actions
 
 
-def absent(lab: dict, directory: str, check_mode: bool) -> list:
+def absent(name: str, directory: str, check_mode: bool) -> list:
     """Remove everything; return what that was."""
-    name, actions = lab["name"], []
+    actions: list = []
     check_owner(name, directory)
     for pidfile in sorted(glob.glob(os.path.join(glob.escape(directory), "*.pid"))):
         if running(pidfile):
@@ -204,10 +212,10 @@ def main() -> None:
         argument_spec={
             "directory": {"type": "path", "required": True},
             "cache": {"type": "path"},
-            "lab": {"type": "dict", "required": True},
+            "lab": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
-        required_if=[("state", "present", ["cache"])],
+        required_if=[("state", "present", ["cache", "lab"])],
         supports_check_mode=True,
     )
     params = module.params
@@ -216,8 +224,8 @@ def main() -> None:
         if params["state"] == "present":
             actions = present(params["lab"], directory, os.path.abspath(params["cache"]), module.check_mode)
         else:
-            actions = absent(params["lab"], directory, module.check_mode)
-    except LabError as error:
+            actions = absent(check_name(os.path.basename(directory)), directory, module.check_mode)
+    except (LabError, PlanError) as error:
         module.fail_json(msg=str(error))
     lines = "".join(f"{action}\n" for action in actions)
     gone = params["state"] == "absent"

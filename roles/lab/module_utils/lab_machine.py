@@ -227,9 +227,11 @@ class Machine:
         for name in ("machine.pid", "leader.pid"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
-        for directory, _, _ in os.walk(self.cgroup, topdown=False) if self.cgroup else ():
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+        own = os.path.basename(self.cgroup)  # systemd-nspawn makes the same one in systemd's own hierarchy
+        for top in [self.cgroup, *glob.glob(f"/sys/fs/cgroup/*/{glob.escape(own)}")] if own else []:
+            for directory, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
         shutil.rmtree(f"/run/systemd/nspawn/propagate/{self.full_name}", ignore_errors=True)
 
     def remove(self) -> None:

@@ -14,8 +14,12 @@ from ansible.module_utils.lab_process import LabError, run
 
 def apt_uris() -> list:
     """Return the repositories that this computer's apt knows, whatever form its sources have."""
-    done = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])
-    return list(dict.fromkeys(line.strip().rstrip("/") for line in done.stdout.splitlines() if line.strip()))
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    text = run(command).stdout
+    if not text.strip():  # apt speaks only of sources that it has read once
+        run(["apt-get", "-q", "update"], check=False)
+        text = run(command).stdout
+    return list(dict.fromkeys(line.strip().rstrip("/") for line in text.splitlines() if line.strip()))
 
 
 def apt_proxy() -> str:
