@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 API_VERSION = 12
+CLASSES = ("hardware", "emulated", "unusable", "unmeasured")
 WITH_GUEST_PROGRAM = ("x86_64", "aarch64")
 # Tests without which a 64-bit guest kernel does not live. Real mode is not among them: sound Intel hardware
 # without "unrestricted guest" interprets it.
@@ -17,6 +18,14 @@ SPEEDS = ("long64", "real16", "user64")
 
 def mapping(value):
     return value if isinstance(value, dict) else {}
+
+
+def listing(value):
+    return value if isinstance(value, list) else []
+
+
+def known_class(value):
+    return value if value in CLASSES else None
 
 
 def number(value):

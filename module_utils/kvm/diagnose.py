@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.kvm.classify import mapping
+from ansible.module_utils.kvm.classify import listing, mapping
 
 TECHNOLOGY = {"vmx": ("Intel VT-x", "kvm_intel"), "svm": ("AMD-V", "kvm_amd")}
 USABLE = ("ok", "ok_nested", "ok_unmeasured", "not_probed")
@@ -51,15 +51,15 @@ class Case:
         self.arch = str(facts.get("arch") or "x86_64")
         self.cpu, self.kernel = mapping(facts.get("cpu")), mapping(facts.get("kernel"))
         self.node, self.modules = mapping(facts.get("node")), mapping(facts.get("modules"))
-        self.loaded, self.on_disk = mapping(self.modules.get("loaded")), self.modules.get("on_disk") or []
+        self.loaded, self.on_disk = mapping(self.modules.get("loaded")), listing(self.modules.get("on_disk"))
         self.container, self.vm, self.dmi = facts.get("container"), mapping(facts.get("vm")), mapping(facts.get("dmi"))
         self.technology, self.module = TECHNOLOGY.get(
             str(self.cpu.get("virt_flag")), ("hardware virtualisation", "kvm")
         )
         self.registered = bool(self.kernel.get("kvm_registered"))
         self.minor = self.kernel.get("kvm_minor") or 232
-        self.said = " | ".join(str(line) for line in self.kernel.get("said") or ())
-        self.options = [str(option) for option in self.kernel.get("cmdline") or ()]
+        self.said = " | ".join(str(line) for line in listing(self.kernel.get("said")))
+        self.options = [str(option) for option in listing(self.kernel.get("cmdline"))]
         self.step, self.errno = self.probe.get("failed_step"), self.probe.get("errno")
         self.has_node = bool(self.node.get("exists"))
         self.hypervisor = bool(self.cpu.get("hypervisor"))
@@ -273,7 +273,7 @@ def _x86(case):
 
 
 def _flag_shown(case, locked):
-    blocked = [entry for entry in case.modules.get("blocked") or () if isinstance(entry, dict)]
+    blocked = [entry for entry in listing(case.modules.get("blocked")) if isinstance(entry, dict)]
     if blocked:
         first = blocked[0]
         file, line = first.get("file"), first.get("line")

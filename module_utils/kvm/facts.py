@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from ansible.module_utils.kvm import collect, probe
-from ansible.module_utils.kvm.classify import classify, ratios
+from ansible.module_utils.kvm.classify import classify, known_class, ratios
 from ansible.module_utils.kvm.tree import Tree
 
 GATHER = ("cpu", "kvm", "users", "iommu", "memory", "numa", "power", "secure", "qemu", "libvirt")
@@ -104,7 +104,7 @@ def _probe(tree, level, slice_seconds, deadline):
     found = tree.json("/fixture/probe.json")
     if found is None:
         return None
-    if "class" not in found:
+    if not known_class(found.get("class")):
         found["class"], found["reason"] = classify(found)
     found.setdefault("ratios", ratios(found))
     return found

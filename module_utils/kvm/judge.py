@@ -6,7 +6,7 @@ Unknown is "skip" or "warn", never "pass".
 
 from __future__ import annotations
 
-from ansible.module_utils.kvm.classify import mapping, number
+from ansible.module_utils.kvm.classify import known_class, listing, mapping, number
 from ansible.module_utils.kvm.diagnose import FIXABLE, TECHNOLOGY, USABLE, diagnose
 
 POLICY = {
@@ -232,7 +232,7 @@ class Judge:
         if number(found.get("groups")) is None:
             self.row("iommu", "skip", "unknown", "on" if wanted else "off", "gather iommu")
             return
-        tables = [str(name) for name in found.get("firmware_tables") or ()]
+        tables = [str(name) for name in listing(found.get("firmware_tables"))]
         if not wanted:
             remedy = "take iommu options off the kernel command line, or switch it off in firmware setup"
         elif tables:
@@ -461,7 +461,9 @@ def judge(facts, policy):
     virt_type, cpu_mode, cpu_models = court.recommended()
     return {
         "verdict": verdict,
-        "class": "unmeasured" if court.probe is None and court.usable else court.measured.get("class") or "unusable",
+        "class": "unmeasured"
+        if court.probe is None and court.usable
+        else known_class(court.measured.get("class")) or "unusable",
         "cause": court.cause,
         "fixable": court.cause in FIXABLE or court.usable and court.qemu_denied(),
         "recommended_virt_type": virt_type,

@@ -69,7 +69,7 @@ class Tree:
 
     def json(self, name):
         try:
-            value = json.loads(self.read(name))
+            value = json.loads(self.read(name), parse_constant=lambda name: None)
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
@@ -117,10 +117,7 @@ class Tree:
 
 
 def whole_number(text, default=None):
-    """The number a text begins with, if it is one that a machine could mean."""
-    digits = ""
-    for letter in str(text if text is not None else "").strip():
-        if letter not in "0123456789":
-            break
-        digits += letter
-    return int(digits) if 0 < len(digits) <= 18 else default
+    """The first word of a text as a number, if it is one that a machine could mean."""
+    words = str(text if text is not None else "").split(None, 1)
+    digits = words[0] if words else ""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else default
