@@ -20,7 +20,7 @@ description:
     with services held back, so that they start once they are configured.
   - When nothing is missing only dpkg's own list is read; neither apt's cache nor a mirror is touched.
   - What an interrupted run left is mended first, packages that are half installed as well as a C(policy-rc.d) of ours.
-  - The transaction is simulated first. One that would remove a package that nobody named in O(remove) is refused.
+  - A transaction that would remove a package that nobody named in O(remove) is refused before anything changes.
 author: nova-ansible contributors
 attributes:
   check_mode: {support: full, description: "Simulated by apt; without package lists, only the missing names."}
@@ -96,6 +96,10 @@ LISTS = "/var/lib/apt/lists"
 RUN_LOCK = "/run/nova-ansible-apt.lock"
 
 
+class PlanError(Exception):
+    """apt sees no way to do what it was asked; the text is what it said."""
+
+
 class Apt:
     """Runs apt and dpkg; a failure of theirs ends the module with the few lines that matter."""
 
@@ -151,6 +155,13 @@ class Apt:
 
     def get(self, *arguments) -> list:
         return [*APT, f"--option=DPkg::Lock::Timeout={self.patience}", *arguments]
+
+    def simulate(self, arguments: list) -> tuple:
+        """Return what apt would install and remove."""
+        code, output = self.run(self.get("--simulate", *arguments))
+        if code != 0:
+            raise PlanError(output)
+        return apt_text.parse_simulation(output)
 
     def heal(self, broken: list) -> None:
         """Finish what an interrupted dpkg left."""
@@ -242,17 +253,17 @@ def arguments_of(params: dict, absent: list, present: list) -> list:
 
 
 def transact(module, apt: Apt) -> None:
-    params, result, check_mode = module.params, apt.result, module.check_mode
+    params, check_mode = module.params, module.check_mode
     begin = time.monotonic()
     stale = service_hold.is_stale()
     status = apt.status()
     interrupted = bool(status["broken"]) or bool(glob.glob("/var/lib/dpkg/updates/[0-9]*"))
     if stale:
-        result["healed"].append(service_hold.POLICY)
+        apt.result["healed"].append(service_hold.POLICY)
         if not check_mode:
             service_hold.release()
     if interrupted and check_mode:
-        result["healed"] += status["broken"] or ["dpkg"]
+        apt.result["healed"] += status["broken"] or ["dpkg"]
     elif interrupted:
         with service_hold.held(params["hold_services"]):
             apt.heal(status["broken"])
@@ -263,62 +274,78 @@ def transact(module, apt: Apt) -> None:
     present = [name for name in params["remove"] if name in status["installed"]]
     arguments = arguments_of(params, absent, present)
     changes, removals = {}, {}
-    if arguments:
-        if not check_mode and lists_age() > params["cache_valid_time"]:
+    if arguments and check_mode:
+        changes, removals = predict(module, apt, arguments, absent, present)
+    elif arguments:
+        if lists_age() > params["cache_valid_time"]:
             apt.update()
-        code, output = apt.run(apt.get("--simulate", *arguments))
-        if code != 0 and check_mode:
-            # the sources may be among what this very run would change
-            module.warn(f"apt cannot plan this transaction yet: {' '.join(apt_text.telling_lines(output, 3))}")
-            changes = {item.partition("=")[0]: ("", "?") for item in absent}
-            removals = {name: "?" for name in present}
-        elif code != 0:
-            apt.fail("apt cannot plan this transaction, nothing was changed", output)
+        if present or params["upgrade"] == "full":
+            refuse_removals(module, apt.result, apt.simulate(arguments)[1])
         else:
-            changes, removals = apt_text.parse_simulation(output)
-        strange = sorted(set(removals) - set(params["remove"]))
-        if strange and params["upgrade"] != "full":
-            module.fail_json(
-                msg=f"apt would remove {', '.join(strange)} to have {', '.join(absent or params['packages'])}; nothing "
-                "was changed. List them in `remove` if they shall go, or correct the suites that are mixed here.",
-                **result,
-            )
-    result["installed"] = sorted(name for name, (old, _new) in changes.items() if not old)
-    result["upgraded"] = sorted(name for name, (old, _new) in changes.items() if old)
-    result["removed"] = sorted(removals)
-    result["changed_paths"] = [f"/var/lib/dpkg/info/{name}.list" for name in sorted(changes)]
-    result["diff"] = {
-        "before": "".join(f"{name} {old}\n" for name, (old, _new) in sorted(changes.items()) if old)
-        + "".join(f"{name} {version}\n" for name, version in sorted(removals.items())),
-        "after": "".join(f"{name} {new}\n" for name, (_old, new) in sorted(changes.items())),
-    }
-    if (changes or removals) and not check_mode:
+            arguments = ["--no-remove", *arguments]
         install(module, apt, arguments)
-        left = apt_text.missing(params["packages"], apt.status())
-        if left:
-            module.fail_json(
-                msg=f"apt ended well, but {', '.join(left)} is not installed; read apt's history", **result
-            )
-    result["seconds"] = round(time.monotonic() - begin, 2)
-    module.exit_json(changed=bool(changes or removals or result["healed"]), **result)
+        changes, removals = apt_text.difference(status, apt.status())
+    apt.result.update(
+        installed=sorted(name for name, (old, _new) in changes.items() if not old),
+        upgraded=sorted(name for name, (old, _new) in changes.items() if old),
+        removed=sorted(removals),
+        changed_paths=[f"/var/lib/dpkg/info/{name}.list" for name in sorted(changes)],
+        seconds=round(time.monotonic() - begin, 2),
+    )
+    before = {**{name: old for name, (old, _new) in changes.items() if old}, **removals}
+    module.exit_json(
+        changed=bool(changes or removals or apt.result["healed"]),
+        diff={
+            "before": "".join(f"{name} {version}\n" for name, version in sorted(before.items())),
+            "after": "".join(f"{name} {new}\n" for name, (_old, new) in sorted(changes.items())),
+        },
+        **apt.result,
+    )
+
+
+def predict(module, apt: Apt, arguments: list, absent: list, present: list) -> tuple:
+    """Return what a run would change, as far as the package lists that are here tell."""
+    try:
+        changes, removals = apt.simulate(arguments)
+    except PlanError as error:
+        # the sources may be among what this very run would change
+        module.warn(f"apt cannot plan this transaction yet: {' '.join(apt_text.telling_lines(str(error), 3))}")
+        return {item.partition("=")[0]: ("", "?") for item in absent}, {name: "?" for name in present}
+    refuse_removals(module, apt.result, removals)
+    return changes, removals
+
+
+def refuse_removals(module, result: dict, removals: dict) -> None:
+    """Stop before apt takes away what nobody wanted to lose; it does so readily where suites are mixed."""
+    strange = sorted(set(removals) - set(module.params["remove"]))
+    if strange and module.params["upgrade"] != "full":
+        module.fail_json(
+            msg=f"apt would remove {', '.join(strange)}; nothing was changed. List them in `remove` if they shall go, "
+            "or correct the suites and packages that do not go together here.",
+            **result,
+        )
 
 
 def install(module, apt: Apt, arguments: list) -> None:
-    """Download all, then install all with the services held."""
+    """Give debconf its answers, then fetch and install all with the services held."""
     params = module.params
-    code, output = apt.run(apt.get("--download-only", *arguments))
-    if code != 0 and apt_text.failed_fetches(output):  # the lists are older than the mirror
-        apt.update()
-        code, output = apt.run(apt.get("--download-only", *arguments))
-    if code != 0:
-        apt.fail("The packages cannot be fetched, nothing was changed", output)
     if params["debconf"]:
         text = "".join(f"{line}\n" for line in params["debconf"])
-        apt.must("debconf refuses its answers", ["debconf-set-selections"], text_in=text)
+        apt.must("debconf refuses its answers, nothing was installed", ["debconf-set-selections"], text_in=text)
     with service_hold.held(params["hold_services"]):
-        apt.must("The packages were not all installed", apt.get(*arguments))
+        code, output = apt.run(apt.get(*arguments))
+        if code != 0 and apt_text.failed_fetches(output):  # the lists are older than the mirror
+            apt.update()
+            code, output = apt.run(apt.get(*arguments))
     if params["hold_services"]:
         settle_bus(apt)
+    if code != 0 and "remove is disabled" in output:
+        refuse_removals(module, apt.result, apt.simulate(arguments[1:])[1])
+    if code != 0:
+        apt.fail("The packages were not all installed", output)
+    left = apt_text.missing(params["packages"], apt.status())
+    if left:
+        module.fail_json(msg=f"apt ended well, but {', '.join(left)} is not installed; read its history", **apt.result)
 
 
 def main():
@@ -341,11 +368,13 @@ def main():
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, stop)
-    if module.check_mode:
-        transact(module, apt)
     try:
+        if module.check_mode:
+            transact(module, apt)
         with one_at_a_time(module.params["lock_timeout"]):
             transact(module, apt)
+    except PlanError as error:
+        apt.fail("apt cannot plan this transaction, nothing was changed", str(error))
     except TimeoutError as error:
         module.fail_json(msg=f"{error}; run again when it is done", **apt.result)
 

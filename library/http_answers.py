@@ -151,7 +151,13 @@ def main():
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:
         answers = list(pool.map(wait, wanted))
     late = [(answer, one["status"]) for answer, one in zip(answers, wanted) if not answer.pop("answered")]
-    result = {"changed": False, "answers": answers, "unanswered": [answer["name"] for answer, _statuses in late]}
+    shown = {"module_args": {**module.params, "answers": [{**one, "url": mask_text(one["url"])} for one in wanted]}}
+    result = {
+        "changed": False,
+        "invocation": shown,
+        "answers": answers,
+        "unanswered": [answer["name"] for answer, _statuses in late],
+    }
     if late and not module.check_mode:
         lines = [f"{len(late)} of {len(answers)} did not answer within {timeout:.0f} s; read their logs:"]
         module.fail_json(msg="\n  - ".join(lines + [complaint(*one) for one in late]), **result)

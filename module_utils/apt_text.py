@@ -46,6 +46,13 @@ def parse_simulation(text: str) -> tuple:
     return changes, dict(_REMOVE.findall(text))
 
 
+def difference(before: dict, after: dict) -> tuple:
+    """Return the same as parse_simulation from what dpkg had installed before and after."""
+    old, new = before["installed"], after["installed"]
+    changes = {name: (old.get(name, ""), version) for name, version in new.items() if old.get(name) != version}
+    return changes, {name: version for name, version in old.items() if name not in new}
+
+
 def failed_fetches(text: str) -> list:
     """Return (address, reason) of everything that apt could not fetch."""
     seen = {}
