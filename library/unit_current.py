@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import glob
 import os
@@ -83,6 +84,7 @@ restarted:
 stopped: {description: Units that ran and shall not., returned: always, type: list, elements: str}
 enabled: {description: Units that now start at boot., returned: always, type: list, elements: str}
 disabled: {description: Units that no longer start at boot., returned: always, type: list, elements: str}
+failed_units: {description: Units that did not come up or did not stay., returned: failure, type: list, elements: str}
 """
 
 LOG_LINES = 12
@@ -116,6 +118,7 @@ class Systemd:
     def last_words(self, name: str, since: float) -> list:
         """Return the end of the unit's journal and of the log file that OpenStack services write instead."""
         command = ["journalctl", f"--unit={name}", f"--lines={LOG_LINES}", "--no-pager", "--output=cat", "--quiet"]
+        command.append(f"--since=@{since:.0f}")
         lines = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False
         ).stdout.splitlines()
@@ -155,6 +158,8 @@ def _folder_changed(path: str, start: float) -> bool:
 
 def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bool, offset: float) -> dict:
     """Return {verb: start|restart|stop|"", newer, enabling} for one unit."""
+    if show["LoadState"] == "not-found":  # most packages enable their units themselves
+        return {"verb": "start" if unit["state"] == "started" else "", "newer": [], "enabling": ""}
     enabling = unit_state.enabling(show, unit["enabled"])
     if unit["state"] == "stopped":
         up = show["ActiveState"] not in ("inactive", "failed")
@@ -172,35 +177,73 @@ def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bo
     return {"verb": "restart" if newer else "", "newer": newer, "enabling": enabling}
 
 
-def find_troubled(names, shows: dict, restarts: dict) -> list:
-    """Return the units that are not up, or that systemd had to start again since."""
-    return [
-        name
-        for name in names
-        if not unit_state.runs(shows[name]) or int(shows[name].get("NRestarts") or 0) > restarts.get(name, 0)
-    ]
-
-
-def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, waits_on_socket) -> dict:
-    """Start or restart units side by side; return the units that failed, with what they show."""
+def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, triggers: dict) -> dict:
+    """Start or restart units side by side, wait until each has stayed up; return what the failed ones show."""
     systemd.call("reset-failed", "--", *names, check=False)  # else a start limit of the past stands in the way
     begin = time.monotonic()
-    late = False
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         systemd.call("restart", "--", *names, check=False, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        late = True
-    shows = systemd.show(names)
-    restarts = {name: int(shows[name].get("NRestarts") or 0) for name in names}
-    end = time.monotonic() + (0 if late else settle)
     while True:
-        failed = [name for name in find_troubled(names, shows, restarts) if not waits_on_socket(shows[name])]
-        if failed or time.monotonic() >= end:
-            break
-        time.sleep(min(0.5, settle))
         shows = systemd.show(names)
-    seconds = time.monotonic() - begin
-    return {name: f"{unit_state.describe(shows[name])} after {seconds:.0f} s" for name in failed}
+        now = time.monotonic()
+        verdicts = {name: unit_state.verdict(shows[name], triggers, now, settle) for name in names}
+        if "wait" not in verdicts.values() or now - begin >= timeout:
+            break
+        time.sleep(0.2)
+    return {
+        name: f"{unit_state.describe(shows[name])} after {now - begin:.0f} s"
+        for name in names
+        if verdicts[name] != "up"
+    }
+
+
+def read_units(module, systemd: Systemd, units: dict) -> dict:
+    """Return what systemd knows of each unit, after it read its files again where it must; refuse what cannot be."""
+    shows = systemd.show(list(units))
+
+    def wanted_but(state):
+        return sorted(n for n, unit in units.items() if shows[n]["LoadState"] == state and unit["state"] == "started")
+
+    stale = [name for name, show in shows.items() if show["NeedDaemonReload"] == "yes"]
+    if (stale or wanted_but("not-found")) and not module.check_mode:
+        systemd.call("daemon-reload")
+        shows = systemd.show(list(units))
+        for name in stale:  # still the reason for a restart, even if nothing but a drop-in went away
+            shows[name]["NeedDaemonReload"] = "yes"
+    if wanted_but("masked"):
+        names = ", ".join(wanted_but("masked"))
+        module.fail_json(msg=f"Somebody masked {names}; run 'systemctl unmask' on them, or give state: stopped")
+    if wanted_but("not-found") and not module.check_mode:
+        hints = [f"{n} (package {units[n]['package'] or n.rsplit('.', 1)[0]}?)" for n in wanted_but("not-found")]
+        module.fail_json(msg=f"These units do not exist, install what brings them: {', '.join(hints)}")
+    return shows
+
+
+def act(module, systemd: Systemd, result: dict, triggers: dict) -> None:
+    """Do what was decided."""
+    began, params = time.time(), module.params
+    for verb, names in (("enable", result["enabled"]), ("disable", result["disabled"]), ("stop", result["stopped"])):
+        if names:
+            systemd.call(verb, "--", *names)
+    to_run = result["started"] + [entry["unit"] for entry in result["restarted"]]
+    failed = bring_up(systemd, to_run, params["timeout"], params["settle"], triggers) if to_run else {}
+    if failed:
+        lines = [f"{len(failed)} of {len(to_run)} units failed."]
+        for name, state in failed.items():
+            words = [mask_text(line, params["secrets"]) for line in systemd.last_words(name, began)]
+            lines += [f"{name} is {state}; its last words:", *(f"    {line}" for line in words or ["(none)"])]
+        module.fail_json(msg="\n".join(lines), failed_units=sorted(failed), **result)
+
+
+def show_plans(plans: dict, shows: dict) -> dict:
+    """Return the diff: what each unit is, and what is done to it and why."""
+    diff = {"before": "", "after": ""}
+    for name, plan in plans.items():
+        if plan["verb"] or plan["enabling"]:
+            reason = f" (newer: {', '.join(plan['newer'])})" if plan["newer"] else ""
+            diff["before"] += f"{name}: {unit_state.describe(shows[name])}\n"
+            diff["after"] += f"{name}: {' '.join(filter(None, (plan['verb'], plan['enabling'])))}{reason}\n"
+    return diff
 
 
 def main():
@@ -223,43 +266,21 @@ def main():
     )
     params, check_mode = module.params, module.check_mode
     systemd = Systemd(module)
-    units = {unit_state.full_name(unit["name"]): unit for unit in params["units"]}
-    for name, unit in units.items():
-        unit["name"] = name
-    if len(units) != len(params["units"]):
-        module.fail_json(msg="A unit is listed more than once; put its files into one entry.")
-    shows = systemd.show(list(units))
-
-    absent = {name for name in units if shows[name]["LoadState"] == "not-found"}
-    reload_needed = any(show["NeedDaemonReload"] == "yes" for show in shows.values())
-    missing = [name for name in absent if units[name]["state"] == "started"]
-    if (reload_needed or missing) and not check_mode:
-        # Ask systemd to read its files again; decisions below keep what the units showed before.
-        stale = {name for name, show in shows.items() if show["NeedDaemonReload"] == "yes"}
-        systemd.call("daemon-reload")
-        shows = systemd.show(list(units))
-        for name in stale:
-            shows[name]["NeedDaemonReload"] = "yes"
-        absent = {name for name in units if shows[name]["LoadState"] == "not-found"}
-        missing = [name for name in absent if units[name]["state"] == "started"]
-    if missing and not check_mode:
-        hints = [f"{name} (package {units[name]['package'] or name.rsplit('.', 1)[0]}?)" for name in sorted(missing)]
-        module.fail_json(msg=f"These units do not exist, install what brings them: {', '.join(hints)}")
-    masked = [name for name in units if shows[name]["LoadState"] == "masked" and units[name]["state"] == "started"]
-    if masked:
-        module.fail_json(msg=f"Somebody masked {', '.join(masked)}; run 'systemctl unmask' on them, or state: stopped")
-
-    socket_names = sorted({s for show in shows.values() for s in show.get("TriggeredBy", "").split()})
-    idle = any(not unit_state.runs(shows[name]) for name in units if units[name]["state"] == "started")
-    triggers = {n: s["ActiveState"] for n, s in systemd.show(socket_names).items()} if idle else {}
+    units = {}
+    for unit in params["units"]:
+        name = unit_state.full_name(unit["name"])
+        if name in units:
+            module.fail_json(msg=f"{name} is listed more than once; put its files into one entry.")
+        units[name] = {**unit, "name": name}
+    shows = read_units(module, systemd, units)
+    idle = [show for show in shows.values() if not unit_state.runs(show)]
+    sockets = sorted({name for show in idle for name in show.get("TriggeredBy", "").split()})
+    triggers = {name: show["ActiveState"] for name, show in systemd.show(sockets).items()}
     offset = time.time() - time.monotonic()
-    plans = {}
-    for name, unit in units.items():
-        if name in absent:
-            verb = "start" if unit["state"] == "started" else ""
-            plans[name] = {"verb": verb, "newer": [], "enabling": ""}
-        else:
-            plans[name] = decide(unit, shows[name], triggers, params["changed_files"], check_mode, offset)
+    plans = {
+        name: decide(unit, shows[name], triggers, params["changed_files"], check_mode, offset)
+        for name, unit in units.items()
+    }
 
     def chosen(key, value):
         return [name for name, plan in plans.items() if plan[key] == value]
@@ -271,34 +292,9 @@ def main():
         "enabled": chosen("enabling", "enable"),
         "disabled": chosen("enabling", "disable"),
     }
-    result["changed"] = any(result.values())
-    result["diff"] = {"before": "", "after": ""}
-    for name, plan in plans.items():
-        if plan["verb"] or plan["enabling"]:
-            reason = f" (newer: {', '.join(plan['newer'])})" if plan["newer"] else ""
-            acts = f"{plan['verb']} {plan['enabling']}".strip()
-            result["diff"]["before"] += f"{name}: {unit_state.describe(shows[name])}\n"
-            result["diff"]["after"] += f"{name}: {acts}{reason}\n"
-    if check_mode or not result["changed"]:
-        module.exit_json(**result)
-
-    began = time.time()
-    for verb, names in (("enable", result["enabled"]), ("disable", result["disabled"]), ("stop", result["stopped"])):
-        if names:
-            systemd.call(verb, "--", *names)
-    to_run = chosen("verb", "start") + chosen("verb", "restart")
-    if to_run:
-
-        def waits_on_socket(show):
-            return unit_state.is_waiting(show, triggers)
-
-        failed = bring_up(systemd, to_run, params["timeout"], params["settle"], waits_on_socket)
-        if failed:
-            lines = []
-            for name, state in failed.items():
-                words = [mask_text(line, params["secrets"]) for line in systemd.last_words(name, began)]
-                lines += [f"{name} is {state}; its last words:", *(f"    {line}" for line in words)]
-            module.fail_json(msg="\n".join([f"{len(failed)} of {len(to_run)} units failed.", *lines]), **result)
+    result.update(changed=any(result.values()), diff=show_plans(plans, shows))
+    if result["changed"] and not check_mode:
+        act(module, systemd, result, triggers)
     module.exit_json(**result)
 
 

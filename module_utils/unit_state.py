@@ -58,6 +58,19 @@ def is_waiting(show: dict, trigger_states: dict) -> bool:
     return ended_well and any(trigger_states.get(name) == "active" for name in triggers if name.endswith(".socket"))
 
 
+def verdict(show: dict, trigger_states: dict, now: float, settle: float) -> str:
+    """Return up, broken or wait for a unit that was started; up is one whose process has stayed for `settle` seconds.
+
+    A service may die and be started again by systemd while what it needs comes up; the third death is too much.
+    """
+    if runs(show):
+        restarts = int(show.get("NRestarts") or 0)
+        return "broken" if restarts >= 3 else "up" if now - started_at(show) >= settle else "wait"
+    if show.get("ActiveState") in ("failed", "inactive"):
+        return "up" if is_waiting(show, trigger_states) else "broken"
+    return "broken" if int(show.get("NRestarts") or 0) >= 3 else "wait"
+
+
 def enabling(show: dict, wanted: bool) -> str:
     """Return the verb that makes the unit start at boot, or not: enable, disable or nothing."""
     state = show.get("UnitFileState", "")
