@@ -80,7 +80,7 @@ options:
             type: path
           values:
             description: Values that the command needs from a database. Each replaces its name in C(argv) by the first
-              column of the first row of its query.
+              column of the first row of its query. In check mode, a step whose values are not there is not predicted.
             type: list
             elements: dict
             default: []
@@ -184,9 +184,13 @@ EXAMPLES = r"""
               - nova-manage
               - cell_v2
               - update_cell
-              - --cell_uuid=00000000-0000-0000-0000-000000000000
+              - --cell_uuid=CELL0
               - --transport-url=none:///
               - "--database_connection={scheme}://{username}:{password}@{hostname}:{port}/nova_cell0?{query}"
+            values:
+              - name: CELL0
+                url: "{{ nova_api_database_url }}"
+                query: SELECT uuid FROM cell_mappings WHERE uuid = '00000000-0000-0000-0000-000000000000'
             row:
               url: "{{ nova_api_database_url }}"
               query: >-
@@ -276,7 +280,8 @@ def bring_up(service, check_mode, timeout):
         with outcome.nothing_held() if check_mode else first_sync.locked(service["name"], timeout) as lock:
             for step in service["steps"]:
                 reason = outcome.lacking(step, predict=check_mode)
-                if reason is None:
+                # values that are not there yet will come from an earlier step, which writes what this one would
+                if reason is None or (check_mode and not outcome.has_values(step)):
                     continue
                 entry = {"service": service["name"], "argv": step["argv"], "reason": reason}
                 if not check_mode:

@@ -8,7 +8,7 @@ from contextlib import nullcontext as nothing_held
 
 from ansible.module_utils import alembic_heads, sql_url
 
-__all__ = ["Unknown", "filled", "lacking", "nothing_held", "urls"]
+__all__ = ["Unknown", "filled", "has_values", "lacking", "nothing_held", "urls"]
 
 
 class Unknown(Exception):
@@ -89,6 +89,14 @@ def query(url, text, params=()):
         if sql_url.code(error) in sql_url.NOT_THERE:
             return ()
         raise Unknown(f"the query '{text}' failed: {sql_url.hint(error, url)}") from error
+
+
+def has_values(step):
+    """Whether the database has what the step's command needs."""
+    try:
+        return all(first_row(value) is not None for value in step["values"])
+    except Unknown:
+        return False
 
 
 def filled(step):

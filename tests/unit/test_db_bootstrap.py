@@ -100,6 +100,14 @@ def test_a_password_of_a_url_is_masked_wherever_it_appears(run_module, tmp_path)
     assert "s3cret" not in str(result)
 
 
+def test_a_step_whose_values_an_earlier_step_will_bring_is_not_predicted(run_module, tmp_path):
+    row = {"url": URL, "query": "SELECT 1"}
+    earlier = {"argv": ["create"], "row": row}
+    later = {"argv": ["update", "ID"], "row": row, "values": [{"name": "ID", **row}]}
+    result = run_module(db_bootstrap, {"services": [service("one", earlier, later)]}, check=True)
+    assert [entry["argv"] for entry in result["ran"]] == [["create"]]
+
+
 def test_a_step_without_an_outcome_is_an_error(run_module):
     result = run_module(db_bootstrap, {"services": [service("one", {"argv": ["true"]})]})
     assert "step 'true' names no outcome" in result["msg"]
