@@ -48,8 +48,6 @@ def gather(root="/", level="full", parts=None, users=(), slice_ms=25, deadline=2
         _settle_vm(facts)
         if facts["node"].get("group") is None and tree.live:
             facts["node"]["group"] = probe.group_name(facts["node"].get("gid"))
-    if "users" in parts:
-        facts["users"] = part("users", lambda: _users(tree, users, level)) or {}
     for name, key, work in (
         ("iommu", "iommu", collect.iommu),
         ("memory", "memory", collect.memory),
@@ -68,6 +66,8 @@ def gather(root="/", level="full", parts=None, users=(), slice_ms=25, deadline=2
     offered = (facts["probe"] or {}).get("guest_cpu") or {}
     if "nested" in facts and isinstance(offered, dict) and "nested_vmx" in offered:
         facts["nested"]["offered_to_guests"] = bool(offered.get("nested_vmx") or offered.get("nested_svm"))
+    if "users" in parts:
+        facts["users"] = part("users", lambda: _users(tree, users, level, facts["probe"])) or {}
     facts["errors"] = errors
     facts["seconds"] = round(time.perf_counter() - start, 4)
     return facts
@@ -88,11 +88,14 @@ def _settle_vm(facts):
         facts["nested"]["this_host_is_nested"] = bool(cpu["hypervisor"] and facts["kernel"]["kvm_registered"])
 
 
-def _users(tree, names, level):
+def _users(tree, names, level, probed):
+    """Last, because a node that hangs for root hangs for others too, and each would wait for its deadline."""
     if not tree.live:
         return collect.accounts(tree, names)
-    if level == "none":
-        return {name: dict(found, open=None) for name, found in collect.accounts(tree, names).items()}
+    hangs = (probed or {}).get("failed_step") == "deadline"
+    if level == "none" or hangs:
+        why = "KVM does not answer" if hangs else "probe: none"
+        return {name: dict(found, open=None, why=why) for name, found in collect.accounts(tree, names).items()}
     return {name: probe.try_as(name) for name in names}
 
 
@@ -114,7 +117,7 @@ def _run(*command):
     """What a program prints; None if it is absent, slow or fails."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5, check=True
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=2, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -59,11 +59,12 @@ def in_child(work, deadline):
 
 def _detach(parent, writer, deadline):
     """A child that is stuck for ever must not hold the caller's output open, nor outlive the caller."""
+    os.closerange(3, writer)
+    os.closerange(writer + 1, 1024)
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    os.closerange(3, writer)
-    os.closerange(writer + 1, 1024)
+    os.close(null)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     limit = int(deadline) + 2

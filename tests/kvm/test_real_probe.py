@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The probe on the machine at hand: one answer however often it is asked, bounded time, nothing left behind."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible.module_utils.kvm import abi, probe
+from ansible.module_utils.kvm.facts import gather
+
+pytestmark = pytest.mark.usefixtures("real_kvm")
+ALONE = pathlib.Path(__file__).with_name("alone.py")
+EXACT = {"real_hello", "long_hello", "exception", "sse2", "popcnt", "cmpxchg16b", "avx", "msr", "mmu"}
+
+
+def expected_class():
+    """What this machine must say, from a source that the probe does not use."""
+    if os.path.exists("/sys/module/kvm_pvm"):
+        return "emulated"  # a software backend, whatever the processor is
+    if os.uname().machine in ("x86_64", "aarch64"):
+        return "hardware"
+    return "unmeasured"
+
+
+def children():
+    return set(pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def our_machines():
+    """Open KVM files of this process and of others that were forked from it, orphans too."""
+    ours, found = pathlib.Path("/proc/self/cmdline").read_bytes(), set()
+    for link in glob.glob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(link).startswith("anon_inode:kvm"):
+                found |= {link} if pathlib.Path(link).parents[1].joinpath("cmdline").read_bytes() == ours else set()
+        except OSError:
+            pass
+    return found
+
+
+def modules():
+    try:
+        return {line.split()[0] for line in pathlib.Path("/proc/modules").read_text().splitlines()}
+    except OSError:
+        return set()
+
+
+def test_twenty_runs_give_one_answer():
+    runs = [probe.probe() for _ in range(20)]
+    assert {run["class"] for run in runs} == {expected_class()}, [run["reason"] for run in runs]
+    passed = {tuple(sorted(name for name, test in run["tests"].items() if test["ok"])) for run in runs}
+    assert len(passed) == 1
+
+
+def test_answer_stays_under_load():
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        runs = [probe.probe() for _ in range(20)]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert {run["class"] for run in runs} == {expected_class()}, [run["reason"] for run in runs]
+
+
+def test_cost():
+    """In process, as a module does it: the facts, the probe and two users."""
+    costs = []
+    for _ in range(15):
+        if os.getloadavg()[0] > (os.cpu_count() or 1):
+            break
+        costs.append(gather(users=["root", "nobody"])["seconds"])
+    if len(costs) < 15:
+        pytest.skip("this machine is busy with other work (load above its processors): a cost would mean nothing")
+    assert statistics.median(costs) < 0.5
+    assert max(costs) < 2.5
+
+
+def test_nothing_is_left_behind():
+    files, processes, loaded = os.listdir("/proc/self/fd"), children(), modules()
+    found = gather(users=["nobody"])
+    assert found["probe"]["tests"]
+    assert os.listdir("/proc/self/fd") == files
+    assert children() == processes
+    assert our_machines() == set()
+    assert modules() == loaded
+
+
+def test_guest_that_never_answers_is_given_up():
+    if os.uname().machine != "x86_64":
+        pytest.skip("the program is x86-64")
+    from ansible.module_utils.kvm.guest_x86_64 import X86Machine, X86Vcpu
+
+    def work(report):
+        out = {"tests": {}, "rates": {}, "notes": [], "guest_cpu": {}, "caps": {}}
+        machine = X86Machine(probe.open_kvm("/dev/kvm", out), out, report, time.perf_counter() + 10)
+        vcpu = X86Vcpu(machine)
+        vcpu.load("long_loop", rcx=2**63)
+        start = time.perf_counter()
+        said = vcpu.run_until_exit()
+        return {"said": said, "seconds": time.perf_counter() - start}
+
+    answer = probe.in_child(work, 5)
+    assert answer["said"] == {"exit": "TIMEOUT"}
+    assert 0.24 < answer["seconds"] < 1
+
+
+@pytest.mark.parametrize("how", ["sleeps", "spins", "ignores signals"])
+def test_child_that_hangs_is_killed_in_time(how):
+    def work(report):
+        report("sse2")
+        if how == "ignores signals":
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+                signal.signal(number, signal.SIG_IGN)
+        while how == "spins":
+            pass
+        time.sleep(60)
+
+    before, start = children(), time.perf_counter()
+    answer = probe.in_child(work, 0.5)
+    assert answer["failed_step"] == "deadline" and answer["at"] == "sse2"
+    assert 0.5 <= time.perf_counter() - start < 2
+    assert children() == before
+
+
+def test_child_that_dies_is_told():
+    answer = probe.in_child(lambda report: os.kill(os.getpid(), signal.SIGSEGV), 1)
+    assert answer["failed_step"] == "child"
+
+
+def test_whole_probe_keeps_a_short_deadline():
+    """A deadline shorter than the measurements: what was reached is told, and time is kept."""
+    start = time.perf_counter()
+    answer = probe.probe(slice_seconds=0.5, deadline=0.4)
+    assert time.perf_counter() - start < 1.5
+    assert answer["class"] in ("unusable", "unmeasured", expected_class())
+
+
+def test_child_dies_with_its_parent():
+    code = (
+        "import sys, os, time\n"
+        f"sys.path.insert(0, {str(ALONE.parent)!r})\n"
+        f"import alone; alone.import_path({str(ALONE.parents[2] / 'module_utils')!r})\n"
+        "from ansible.module_utils.kvm import probe\n"
+        "def work(report):\n"
+        "    open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "    time.sleep(30)\n"
+        "probe.in_child(work, 20)\n"
+    )
+    note = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"kvm-child-{os.getpid()}"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(note)])
+    try:
+        for _ in range(200):
+            if note.exists() and note.read_text():
+                break
+            time.sleep(0.02)
+        child = int(note.read_text())
+        assert os.path.exists(f"/proc/{child}")
+        parent.kill()
+        parent.wait()
+        for _ in range(200):
+            if (
+                not os.path.exists(f"/proc/{child}")
+                or "\nState:\tZ" in pathlib.Path(f"/proc/{child}/status").read_text()
+            ):
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail(f"the child {child} lives on without its parent")
+    finally:
+        parent.kill()
+        parent.wait()
+        note.unlink(missing_ok=True)
+
+
+def test_output_is_not_held_open_by_a_stuck_child():
+    """Ansible waits until the output is closed: the child must not hold it."""
+    code = (
+        "import sys, os, time\n"
+        f"sys.path.insert(0, {str(ALONE.parent)!r})\n"
+        f"import alone; alone.import_path({str(ALONE.parents[2] / 'module_utils')!r})\n"
+        "from ansible.module_utils.kvm import probe\n"
+        "probe._reap = lambda child, kill: None\n"  # as if the kernel could not kill it
+        "print(probe.in_child(lambda report: time.sleep(4), 0.3)['failed_step'])\n"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "deadline\n", done.stderr
+    assert time.perf_counter() - start < 3
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.12", "3.13"])
+def test_other_pythons(version):
+    found = sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python3")))
+    found += [path for path in (f"/usr/bin/python{version}", f"/usr/local/bin/python{version}") if os.path.exists(path)]
+    if not found:
+        pytest.skip(f"no Python {version} on this machine")
+    done = subprocess.run([found[0], str(ALONE)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["facts"]["probe"]["class"] == expected_class()
+    assert not answer["facts"]["errors"]
+
+
+def test_without_ctypes_nothing_is_claimed():
+    code = (
+        "import sys, json\n"
+        "sys.modules['ctypes'] = None\n"
+        f"sys.path.insert(0, {str(ALONE.parent)!r})\n"
+        f"import alone; alone.import_path({str(ALONE.parents[2] / 'module_utils')!r})\n"
+        "from ansible.module_utils.kvm import facts, judge\n"
+        "found = facts.gather(users=[])\n"
+        "print(json.dumps([found['probe'], judge.judge(found, {})]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    found, verdict = json.loads(done.stdout)
+    assert (found["class"], verdict["verdict"], verdict["cause"]) == ("unmeasured", "warn", "ok_unmeasured")
+    assert "ctypes" in found["reason"]
+
+
+def test_numbers_of_this_machine_are_sane():
+    found = probe.probe()
+    assert found["api_version"] == abi.API_VERSION
+    assert found["native_per_second"] > 1e6
+    assert found["caps"]["user_memory"] == 1
+    if os.uname().machine == "x86_64":
+        assert found["exit_ns"] > 50 and found["userspace_exit_ns"] > 100
+        assert set(found["tests"]) & EXACT >= {"real_hello", "long_hello", "exception", "msr", "mmu"}
