@@ -67,7 +67,7 @@ from ansible.module_utils.lab_plan import (
     control_path,
     namespace,
 )
-from ansible.module_utils.lab_process import LabError, run, running, start, stop, tail, wait_gone
+from ansible.module_utils.lab_process import LabError, read_json, run, running, start, stop, tail, wait_gone
 
 BRIDGES = {"mgmt": MANAGEMENT_GATEWAY, "prov": PROVIDER_GATEWAY}
 
@@ -125,13 +125,17 @@ def machine_steps(lab: str, machine: dict, bridges: dict, found: dict) -> list:
     if not os.path.exists(f"/run/netns/{own}"):
         steps += [(f"namespace {own}", ["netns", "add", own]), ("", ["-n", own, "link", "set", "lo", "up"])]
     for device, bridge, peer in (("eth0", "mgmt", f"m{number}"), ("eth1", "prov", f"p{number}")):
-        if peer not in bridges:
+        if not (peer in bridges and device in found):
+            # A namespace whose name is gone lives on while processes are in it, and so do its devices.
+            steps += [("", ["-n", space, "link", "delete", peer])] if peer in bridges else []
+            steps += [("", ["-n", own, "link", "delete", device])] if device in found else []
             pair = ["link", "add", peer, "netns", space, "type", "veth", "peer", "name", device, "netns", own]
             steps.append((f"{device} of {machine['name']}", pair))
             steps.append(("", ["-n", own, "link", "set", device, "up"]))
-        if bridges.get(peer, {}).get("master") != bridge or not bridges[peer]["up"]:
+        if device not in found or bridges.get(peer, {}).get("master") != bridge or not bridges[peer]["up"]:
             steps.append(("", ["-n", space, "link", "set", peer, "master", bridge, "up"]))
-    if f"{machine['address']}/{PREFIX}" not in found.get("eth0", {}).get("addresses", ()):
+    fresh = "m" + number not in bridges
+    if fresh or f"{machine['address']}/{PREFIX}" not in found.get("eth0", {}).get("addresses", ()):
         steps.append(("", ["-n", own, "address", "replace", f"{machine['address']}/{PREFIX}", "dev", "eth0"]))
         steps.append(("", ["-n", own, "route", "replace", "default", "via", MANAGEMENT_GATEWAY]))
     return steps
@@ -153,6 +157,17 @@ def doors(lab: dict, directory: str, cache: str) -> dict:
     return result
 
 
+def door_stands(pidfile: str, argv: list, space: str) -> bool:
+    """Return whether a way in or out is open: its process runs, with these arguments, in the namespace of that name."""
+    pid = running(pidfile)
+    if not pid or read_json(pidfile).get("argv") != argv:
+        return False
+    try:
+        return not space or os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat(f"/run/netns/{space}").st_ino
+    except OSError:
+        return False
+
+
 def present(lab: dict, directory: str, cache: str, check_mode: bool) -> list:
     """Make what is missing; return what that was."""
     name, actions = lab["name"], []
@@ -163,17 +178,14 @@ def present(lab: dict, directory: str, cache: str, check_mode: bool) -> list:
     for what, step in steps:
         if not check_mode:
             run(["ip", *step])
-        actions.append(what or " ".join(step))
+        actions.append(" ".join(["ip", *step]))
     if not check_mode:
         os.makedirs(control_path(directory), mode=0o700, exist_ok=True)
     for key, (what, space, addresses) in doors(lab, directory, cache).items():
         pidfile = os.path.join(directory, f"{key}.pid")
         argv = [*(["ip", "netns", "exec", space] if space else []), "socat", *addresses]
-        pid = running(pidfile)
-        with contextlib.suppress(OSError, ValueError):
-            with open(pidfile, encoding="utf-8") as stream:
-                if pid and json.load(stream)["argv"] == argv:
-                    continue
+        if door_stands(pidfile, argv, space):
+            continue
         actions.append(f"door {key}: {what}".rstrip(": "))
         if not check_mode:
             stop(pidfile)

@@ -32,12 +32,18 @@ DEVICE_GROUPS = {"/dev/kvm": "kvm", "/dev/vhost-net": "kvm", "/dev/vhost-vsock":
 SHORT_LIVED = ("etc/machine-id", "etc/ssh/ssh_host_*", "var/log/journal/*", "var/lib/systemd/random-seed", "tmp/*", "var/tmp/*")
 # The mount lives in a namespace of its own and ends with the machine. `volatile` makes fsync free; a kernel without it
 # gets the plain mount, and the mark it leaves is removed because a lab's disk need not survive a crash of the computer.
+# systemd-nspawn --keep-unit leaves a reboot to whom it runs under and tells so by exit code 133. It runs in a control
+# group of the machine's own, where this loop must not be: a group with processes cannot hand controllers down.
 LAUNCH = """set -e
-echo $$ > "$1/cgroup.procs" 2>/dev/null || true
-rm -rf work/work/incompat
-mount -t overlay -o "$2,volatile" lab root 2>/dev/null || mount -t overlay -o "$2" lab root
+cgroup=$1 options=$2
 shift 2
-exec "$@"
+rm -rf work/work/incompat
+mount -t overlay -o "$options,volatile" lab root 2>/dev/null || mount -t overlay -o "$options" lab root
+while :; do
+    code=0
+    sh -c 'echo $$ 2>/dev/null >"$0/cgroup.procs" || :; exec "$@"' "$cgroup" "$@" || code=$?
+    [ "$code" = 133 ] || exit "$code"
+done
 """
 ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
 
@@ -62,6 +68,31 @@ def device_rules() -> str:
     return "".join(rules)
 
 
+def children(pid: int) -> list:
+    """Return the pids of a process's children."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
+            return [int(word) for word in stream.read().split()]
+    return []
+
+
+def descendants(pid: int) -> list:
+    """Return the pids of all that a process started, nearest first."""
+    found = children(pid)
+    for child in found:
+        found += children(child)
+    return found
+
+
+def is_first(pid: int) -> bool:
+    """Return whether a process is the first one of a pid namespace of its own."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+            spaces = next(line for line in stream if line.startswith("NSpid:")).split()[1:]
+            return len(spaces) > 1 and spaces[-1] == "1"
+    return False
+
+
 class Machine:
     """A machine's directory, what runs of it, and the acts on it."""
 
@@ -83,16 +114,29 @@ class Machine:
         return os.path.exists(self.path("machine.json"))
 
     def pid(self) -> int:
-        """Return the pid of systemd-nspawn, or 0."""
+        """Return the pid of the process that everything of the machine hangs on, or 0."""
         return running(self.pidfile)
 
     def leader(self) -> int:
         """Return the pid, outside, of the machine's own first process, or 0."""
-        pid = self.pid()
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
-                return int((stream.read().split() or ["0"])[0])
+        level = [self.pid()] if self.pid() else []
+        for _ in range(3):  # the loop, systemd-nspawn, the machine
+            level = [child for pid in level for child in children(pid)]
+            for pid in level:
+                if is_first(pid):
+                    return pid
         return 0
+
+    def processes(self) -> list:
+        """Return the pids of all that is left of the machine, whether or not its first process still runs."""
+        pids = [pid for pid in (self.pid(), running(self.path("leader.pid"))) if pid]
+        pids += [child for pid in list(pids) for child in descendants(pid)]
+        for directory, _, files in os.walk(self.cgroup) if self.cgroup else ():
+            if "cgroup.procs" in files:
+                with contextlib.suppress(OSError):
+                    with open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as stream:
+                        pids += [int(word) for word in stream.read().split() if word != "0"]
+        return list(dict.fromkeys(pids))
 
     def cut_off(self) -> bool:
         """Return whether the machine runs in a network namespace that is no longer the lab's."""
@@ -218,7 +262,7 @@ class Machine:
 
     def sweep(self) -> None:
         """End what is left of the machine's processes, and remove what is left of its control group."""
-        left = [pid for pid in (self.leader(), running(self.path("leader.pid")), self.pid()) if pid]
+        left = self.processes()
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
