@@ -153,9 +153,25 @@ def processor(tree, arch):
             or "qemu" in first.get("model", "").lower()
             or first.get("platform") == "pSeries"
             or (raw or {}).get("hypervisor_bit")
+            or arch in ("aarch64", "riscv64")
+            and emulated_board(tree)
         ),
         "flags_of_note": [name for name in flags if name in FLAGS],
     }
+
+
+def emulated_board(tree):
+    """Where the processor does not tell of a hypervisor, firmware does."""
+    maker, product = tree.word("/sys/class/dmi/id/sys_vendor") or "", tree.word("/sys/class/dmi/id/product_name") or ""
+    board = tree.read("/proc/device-tree/compatible")
+    return (
+        maker in ("QEMU", "VMware, Inc.", "Xen", "innotek GmbH", "Parallels International GmbH.")
+        or (maker == "Microsoft Corporation" and product == "Virtual Machine")
+        or (maker == "Amazon EC2" and ".metal" not in product)
+        or "linux,dummy-virt" in board
+        or "riscv-virtio" in board
+        or tree.exists("/proc/device-tree/hypervisor")
+    )
 
 
 def virtualisation_flag(arch, cpuinfo, flags):

@@ -32,3 +32,14 @@ def real_kvm():
     reason = why_not()
     if reason:
         pytest.skip(reason)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes minutes (emulated machines); runs with -m slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if "slow" not in (config.getoption("markexpr") or ""):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: run it with -m slow (make test-slow)"))
