@@ -56,7 +56,8 @@ options:
         type: str
       validate:
         description:
-          - Namespaces of C(oslo.config.opts) which declare the options of this file, such as V(nova.conf).
+          - Namespaces of C(oslo.config.opts) which declare the options of this file, such as V(nova.conf), or patterns
+            of them, such as V(neutron.*). The message about an unknown option names the namespace that has it.
           - A namespace that is not installed is an error; in check mode the file is listed in RV(not_validated).
         type: list
         elements: str
@@ -314,7 +315,7 @@ def main():
 
     def fail(what: str, problems: list):
         lines = [mask_text(problem, secrets) for problem in problems]
-        module.fail_json(msg="\n  - ".join([f"{what} Nothing was changed:", *lines]), problems=lines, **result)
+        module.fail_json(msg="\n  - ".join([f"{what} Nothing was changed:", *lines]), **result)
 
     problems = []
     plans = [plan_entry(entry, problems, check_mode) for entry in module.params["files"]]

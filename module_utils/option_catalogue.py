@@ -3,8 +3,8 @@
 
 The catalogue is what the installed packages declare under the entry points `oslo.config.opts`, plus what is only
 registered at run time: options of keystoneauth plugins, of privsep contexts, of mediated device types and of named
-storage backends. Loading it imports a good part of OpenStack, so each distinct set of namespaces is loaded in a child
-process of its own, all side by side; nothing is imported into the calling process.
+storage backends. Loading it imports a good part of OpenStack, so it happens in child processes, one for each project
+(Nova, Neutron, ...), all side by side; nothing is imported into the calling process.
 """
 
 from __future__ import annotations
@@ -22,63 +22,110 @@ ENTRY_POINT_GROUP = "oslo.config.opts"
 MDEV_OPTIONS = ("device_addresses", "mdev_class", "max_instances")
 # Sections named by code that registers them when it first runs: (pattern, section of the catalogue with the options).
 ALIASES = (("privsep_*", "privsep"), ("*_privileged", "privsep"), ("*_sys_admin", "privsep"))
+LIBRARIES = ("castellan", "glance_store", "keystonemiddleware", "os_brick", "os_vif", "os_win", "osprofiler")
 RESERVED_STORES = ("os_glance_staging_store", "os_glance_tasks_store")
 
 
 def check_files(files: list) -> dict:
     """Check files, each {path, ini (normalised), namespaces}, and return {errors, deprecated, missing}.
 
-    errors and deprecated are texts to show; missing maps a path to its namespaces that are not installed.
+    errors and deprecated are texts to show; missing maps a path to its namespaces that are not installed. A namespace
+    may be a pattern such as `neutron.*`.
     """
     report = {"errors": [], "deprecated": [], "missing": {}}
-    groups = {}
-    for file in files:
-        groups.setdefault(tuple(sorted(set(file["namespaces"]))), []).append(file)
-    if not groups:
+    if not files:
         return report
+    installed = entry_points()
+    families = {}
+    for file in files:
+        wanted, missing = resolve(file["namespaces"], installed)
+        if missing:
+            report["missing"][file["path"]] = missing
+        else:
+            families.setdefault(family(wanted, installed), []).append({**file, "namespaces": wanted})
     context = multiprocessing.get_context("fork")  # the child needs no import of its own to run this file's code
     children = []
-    for namespaces, members in groups.items():
+    for members in families.values():
         receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_child, args=(namespaces, members, sender))
+        child = context.Process(target=_child, args=(members, installed, sender))
         child.start()
         sender.close()
-        children.append((child, receiver, namespaces))
-    for child, receiver, namespaces in children:
+        children.append((child, receiver, members))
+    for child, receiver, members in children:
         try:
             part = receiver.recv()
         except EOFError:
-            part = {"errors": [f"the check against {', '.join(namespaces)} died without an answer"]}
+            paths = ", ".join(file["path"] for file in members)
+            part = {"errors": [f"the check of {paths} died without an answer; is there memory left?"], "deprecated": []}
         child.join()
-        for key, value in part.items():
-            report[key].update(value) if isinstance(value, dict) else report[key].extend(value)
+        report["errors"] += part["errors"]
+        report["deprecated"] += part["deprecated"]
     return report
 
 
-def _child(namespaces, files, sender):
+def resolve(wanted, installed) -> tuple:
+    """Return (names of installed namespaces, names or patterns that stand for none)."""
+    found = {name: fnmatch.filter(installed, name) for name in wanted}
+    return sorted({name for names in found.values() for name in names}), [name for name in wanted if not found[name]]
+
+
+def family(namespaces, installed) -> tuple:
+    """Return the projects whose code declares the namespaces, libraries left out: what they import they share."""
+    packages = {installed[name].value.split(":")[0].split(".")[0] for name in namespaces}
+    return tuple(sorted(name for name in packages if not name.startswith("oslo") and name not in LIBRARIES))
+
+
+def _child(files, installed, sender):
     """Run in the child process: what the imported packages print must not get into the module's own output."""
     with tempfile.TemporaryFile("w+") as output:
         sys.stdout = sys.stderr = output
         for descriptor in (1, 2):
             os.dup2(output.fileno(), descriptor)
         try:
-            sender.send(_check_group(namespaces, files))
+            sender.send(_check_family(files, Namespaces(installed)))
         except BaseException:
             reason = traceback.format_exc().strip().splitlines()[-1]
-            names = ", ".join(namespaces)
-            sender.send({"errors": [f"the option catalogue of {names} cannot be loaded: {reason}"]})
+            paths = ", ".join(file["path"] for file in files)
+            sender.send({"errors": [f"the options of {paths} cannot be checked: {reason}"], "deprecated": []})
     os._exit(0)  # no exit handlers: eventlet and others register some that wait
 
 
-def _check_group(namespaces, files) -> dict:
-    points = entry_points()
-    missing = [name for name in namespaces if name not in points]
-    if missing:
-        return {"missing": {file["path"]: missing for file in files}}
-    catalogue = flatten([pair for name in namespaces for pair in points[name].load()()])
+class Namespaces:
+    """The installed namespaces, each loaded once and only when asked for."""
+
+    def __init__(self, installed):
+        self.installed = installed
+        self.loaded = {}
+
+    def pairs(self, name) -> list:
+        if name not in self.loaded:
+            try:
+                self.loaded[name] = [(group, list(options)) for group, options in self.installed[name].load()()]
+            except Exception as error:
+                raise ImportError(f"namespace {name} does not load: {type(error).__name__}: {error}") from error
+        return self.loaded[name]
+
+    def declaring(self, section, option) -> list:
+        """Return the names of all namespaces that have an option, for a message; what does not load is passed over."""
+        names = []
+        for name in sorted(self.installed):
+            try:
+                catalogue = flatten(self.pairs(name))
+            except ImportError:
+                continue
+            if option in catalogue.get(group_key(section), {}):
+                names.append(name)
+        return names
+
+
+def _check_family(files, namespaces) -> dict:
     report = {"errors": [], "deprecated": []}
+    catalogues = {}
     for file in files:
-        errors, deprecated = check_ini(file["ini"], catalogue, plugin_options)
+        names = tuple(file["namespaces"])
+        if names not in catalogues:
+            catalogues[names] = flatten([pair for name in names for pair in namespaces.pairs(name)])
+        errors, deprecated = check_ini(file["ini"], catalogues[names], plugin_options, namespaces.declaring)
         report["errors"] += [f"{file['path']}: {text}" for text in errors]
         report["deprecated"] += [f"{file['path']}: {text}" for text in deprecated]
     return report
@@ -132,7 +179,7 @@ def flatten(pairs) -> dict:
     return catalogue
 
 
-def check_ini(ini: dict, catalogue: dict, get_plugin_options) -> tuple:
+def check_ini(ini: dict, catalogue: dict, get_plugin_options, get_declaring) -> tuple:
     """Return (errors, deprecated) of one file: lists of texts that name section and option and say what to do."""
     errors, deprecated = [], []
     known = dict(catalogue)
@@ -143,12 +190,14 @@ def check_ini(ini: dict, catalogue: dict, get_plugin_options) -> tuple:
     for section, options in ini.items():
         entries = known.get(group_key(section))
         if entries is None:
-            errors.append(f"section [{section}] is unknown to the installed release{_near(section, known)}")
+            advice = _declared(section, next(iter(options)), get_declaring) or _near(section, known)
+            errors.append(f"section [{section}] is unknown to the installed release{advice}")
             continue
         for option, values in options.items():
             entry = entries.get(option)
             if entry is None:
-                errors.append(_unknown_option(section, option, ini, known, get_plugin_options))
+                advice = _advice(section, option, ini, known, get_plugin_options, get_declaring)
+                errors.append(f"[{section}] {option} is unknown to the installed release{advice}")
                 continue
             errors.extend(_bad_values(section, option, values, entry["option"]))
             if entry["moved"]:
@@ -213,19 +262,27 @@ def _bad_values(section, option, values, definition) -> list:
     return errors
 
 
-def _unknown_option(section, option, ini, known, get_plugin_options) -> str:
+def _advice(section, option, ini, known, get_plugin_options, get_declaring) -> str:
+    """Return what may be meant by an unknown option of a known section."""
     key = group_key(section)
-    text = f"[{section}] {option} is unknown to the installed release"
     plain = "auth_type" in known[key] and not {"auth_type", "auth_section"} & set(ini[section])
     if plain and option in {name.dest for name in get_plugin_options("password").get("options", [])}:
-        return f"{text}; the options of an authentication plugin exist only beside `auth_type`, which is not set here"
+        return "; the options of an authentication plugin exist only beside `auth_type`, which is not set here"
     current = {name for name, entry in known[key].items() if not entry["moved"]}
+    if difflib.get_close_matches(option, list(current), n=1, cutoff=0.85):
+        return _near(option, current)
     elsewhere = sorted(name for name, entries in known.items() if option in entries and not entries[option]["moved"])
-    if elsewhere and not difflib.get_close_matches(option, list(current), n=1, cutoff=0.85):
-        return f"{text}; it exists in [{'], ['.join(elsewhere[:3])}]"
-    return text + _near(option, current)
+    declared = _declared(section, option, get_declaring)
+    if elsewhere:
+        return f"; it exists in [{'], ['.join(elsewhere[:3])}]{declared.replace(';', ', and', 1)}"
+    return declared or _near(option, current)
+
+
+def _declared(section, option, get_declaring) -> str:
+    names = get_declaring(section, option)
+    return f"; namespace {' and '.join(names[:3])}, which `validate` does not name, declares it" if names else ""
 
 
 def _near(name, names) -> str:
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f"; the nearest name is {near[0]}" if near else "; remove it or name the namespace that declares it"
+    return f"; the nearest name is {near[0]}" if near else "; remove it"

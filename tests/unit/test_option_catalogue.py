@@ -46,19 +46,29 @@ def nova():
         ("backend_defaults", [Opt("volume_driver")]),
     ]
 
+def more():
+    return [("agent", [Opt("root_helper")])]
+'''
+BROKEN = """
 def broken():
     raise ImportError("No module named 'libvirt'")
-
+"""
+DEAD = """
 def dies():
-    os._exit(9)
-'''
-POINTS = "[oslo.config.opts]\nnova.conf = fakenova:nova\nbroken.opts = fakenova:broken\ndies.opts = fakenova:dies\n"
+    __import__("os")._exit(9)
+"""
+POINTS = """[oslo.config.opts]
+nova.conf = fakenova:nova
+nova.more = fakenova:more
+broken.opts = fakebroken:broken
+"""
 PLUGINS = {"password": ["username", "password"], "v3token": ["token"]}
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    (tmp_path / "fakenova.py").write_text(PACKAGE)
+    for name, text in (("fakenova", PACKAGE), ("fakebroken", BROKEN)):
+        (tmp_path / f"{name}.py").write_text(text)
     information = tmp_path / "fakenova-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fakenova\nVersion: 1.0\n")
@@ -80,7 +90,10 @@ def check(installed):
             return {"known": sorted(PLUGINS)}
         return {"options": [definition(name) for name in PLUGINS[auth_type]]}
 
-    return lambda ini: option_catalogue.check_ini(ini, catalogue, plugin_options)
+    def declaring(section, option):
+        return ["dhcp.agent"] if (section, option) == ("agent", "helper") else []
+
+    return lambda ini: option_catalogue.check_ini(ini, catalogue, plugin_options, declaring)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +120,7 @@ def test_options_that_exist_are_accepted_also_those_of_the_run_time(check, ini):
         ({"neutrom": {"region_name": ["x"]}}, ["section [neutrom] is unknown", "nearest name is neutron"]),
         ({"hyperv": {"x": ["x"]}}, ["section [hyperv] is unknown", "remove it"]),
         ({"api": {"region_name": ["x"]}}, ["[api] region_name is unknown", "it exists in [neutron]"]),
+        ({"agent": {"helper": ["x"]}}, ["section [agent]", "namespace dhcp.agent, which `validate` does not name"]),
         ({"default": {"my_ip": ["x"]}}, ["section [default] is unknown"]),
         ({"DEFAULT": {"debug": ["perhaps"]}}, ["[DEFAULT] debug = perhaps is refused", "Unexpected boolean"]),
         ({"placement": {"username": ["x"]}}, ["[placement] username", "only beside `auth_type`"]),
@@ -145,21 +159,33 @@ def test_files_are_checked_in_children_that_disturb_nothing(installed, capfd):
     files = [
         {"path": "/good", "ini": {"DEFAULT": {"my_ip": ["x"]}}, "namespaces": ["nova.conf"]},
         {"path": "/bad", "ini": {"DEFAULT": {"my_iq": ["x"]}}, "namespaces": ["nova.conf"]},
+        {"path": "/unnamed", "ini": {"agent": {"root_helper": ["x"]}}, "namespaces": ["nova.conf"]},
+        {"path": "/pattern", "ini": {"agent": {"root_helper": ["x"]}}, "namespaces": ["nova.*"]},
         {"path": "/later", "ini": {}, "namespaces": ["nova.conf", "no.such"]},
         {"path": "/broken", "ini": {}, "namespaces": ["broken.opts"]},
-        {"path": "/dead", "ini": {}, "namespaces": ["dies.opts"]},
+        {"path": "/none", "ini": {}, "namespaces": ["glance.*"]},
     ]
     report = option_catalogue.check_files(files)
-    assert report["missing"] == {"/later": ["no.such"]}
+    assert report["missing"] == {"/later": ["no.such"], "/none": ["glance.*"]}
     assert report["deprecated"] == []
-    assert [text.split(":")[0] for text in report["errors"]] == [
-        "/bad",
-        "the option catalogue of broken.opts cannot be loaded",
-        "the check against dies.opts died without an answer",
-    ]
-    assert "No module named 'libvirt'" in report["errors"][1]
+    assert len(report["errors"]) == 3
+    assert report["errors"][0].startswith("/bad: [DEFAULT] my_iq is unknown")
+    assert "the nearest name is my_ip" in report["errors"][0]
+    assert "namespace nova.more, which `validate` does not name, declares it" in report["errors"][1]
+    assert "/broken" in report["errors"][2] and "No module named 'libvirt'" in report["errors"][2]
     assert "fakenova" not in sys.modules, "nothing is imported here"
     assert capfd.readouterr().out == ""
+
+
+def test_a_child_that_dies_is_an_error_too(tmp_path, monkeypatch):
+    information = tmp_path / "fakedead-1.0.dist-info"
+    information.mkdir()
+    (tmp_path / "fakedead.py").write_text(DEAD)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fakedead\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[oslo.config.opts]\ndies.opts = fakedead:dies\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    report = option_catalogue.check_files([{"path": "/dead", "ini": {}, "namespaces": ["dies.opts"]}])
+    assert len(report["errors"]) == 1 and "/dead died without an answer" in report["errors"][0]
 
 
 def test_a_bad_option_in_one_file_keeps_every_file_as_it_was(installed, run_module, tmp_path):
