@@ -10,18 +10,15 @@ description:
     port, with everything it writes in one directory; a socket file in that directory is the labs' way in.
   - With C(state=absent) the processes end and the packages stay.
 options:
-  directory:
-    description: Directory of the cache.
+  root:
+    description: Directory for everything of the labs; the cache is its subdirectory C(cache).
     type: path
     required: true
   suite:
     description: Debian suite that the mirror must have. Required with C(state=started).
     type: str
-  unless_used_in:
-    description: With C(state=absent), a directory of labs; the cache stays while one of them is up.
-    type: path
   state:
-    description: Whether the cache runs.
+    description: Whether the cache runs; with C(absent) it ends unless a lab that is up uses it.
     type: str
     choices: [started, absent]
     default: started
@@ -34,7 +31,7 @@ author: nova-ansible
 EXAMPLES = r"""
 - name: Run the package cache
   lab_cache:
-    directory: "{{ playbook_dir }}/../.lab/cache"
+    root: "{{ playbook_dir }}/../.lab"
     suite: trixie
 """
 
@@ -127,9 +124,9 @@ def ensure(directory: str, suite: str, check_mode: bool) -> dict:
     return {"changed": True, "port": port, "mirror": mirror}
 
 
-def remove(directory: str, labs: str | None, check_mode: bool) -> dict:
+def remove(directory: str, check_mode: bool) -> dict:
     """End the processes unless a lab still uses them."""
-    if labs and any(running(path) for path in glob.glob(os.path.join(labs, "*", "apt.pid"))):
+    if any(running(path) for path in glob.glob(os.path.join(glob.escape(os.path.dirname(directory)), "*", "apt.pid"))):
         return {"changed": False}
     files = [os.path.join(directory, f"{name}.pid") for name in PROCESSES]
     changed = any(running(path) for path in files)
@@ -144,15 +141,14 @@ def remove(directory: str, labs: str | None, check_mode: bool) -> dict:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "directory": {"type": "path", "required": True},
+            "root": {"type": "path", "required": True},
             "suite": {"type": "str"},
-            "unless_used_in": {"type": "path"},
             "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
         },
         required_if=[("state", "started", ["suite"])],
         supports_check_mode=True,
     )
-    directory, check_mode = os.path.realpath(module.params["directory"]), module.check_mode
+    directory, check_mode = os.path.join(os.path.realpath(module.params["root"]), "cache"), module.check_mode
     try:
         if check_mode and not os.path.isdir(directory):
             result = {"changed": module.params["state"] == "started", "port": 0, "mirror": {}}
@@ -163,7 +159,7 @@ def main() -> None:
                 if module.params["state"] == "started":
                     result = ensure(directory, module.params["suite"], check_mode)
                 else:
-                    result = remove(directory, module.params["unless_used_in"], check_mode)
+                    result = remove(directory, check_mode)
     except LabError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -13,13 +13,13 @@ description:
   - C(state=saved) turns the upper layer of the first machine of each kind into a read-only layer that new machines of
     that kind can stand on; the machine goes on upon it.
 options:
-  directory:
-    description: Directory of the lab.
+  root:
+    description: Directory for everything of the labs.
     type: path
     required: true
-  layers:
-    description: Directory of the package layers.
-    type: path
+  name:
+    description: Name of the lab.
+    type: str
     required: true
   template:
     description: Root file system for new machines; without it none are made.
@@ -53,15 +53,15 @@ author: nova-ansible
 EXAMPLES = r"""
 - name: Boot the machines
   lab_machines:
-    directory: "{{ playbook_dir }}/../.lab/lab"
-    layers: "{{ playbook_dir }}/../.lab/layers"
+    root: "{{ playbook_dir }}/../.lab"
+    name: lab
     template: "{{ __lab_template.path }}"
     lab: "{{ __lab_request.lab }}"
 
 - name: Restart one compute host
   lab_machines:
-    directory: "{{ playbook_dir }}/../.lab/lab"
-    layers: "{{ playbook_dir }}/../.lab/layers"
+    root: "{{ playbook_dir }}/../.lab"
+    name: lab
     only: [compute1]
     state: restarted
 """
@@ -85,7 +85,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_machine import Machine
-from ansible.module_utils.lab_plan import PlanError, check_name, control_path, namespace
+from ansible.module_utils.lab_plan import PlanError, control_path, lab_home, namespace
 from ansible.module_utils.lab_process import LabError, locked, read_json, run, write_file
 
 
@@ -103,10 +103,7 @@ def choose_layers(machine: Machine, layers: str, template: str) -> list:
         return []
     path = os.path.join(layers, name, machine.row["kind"])
     made_of = read_json(os.path.join(path, "layer.json"))
-    if not made_of:
-        known = sorted(os.listdir(layers)) if os.path.isdir(layers) else []
-        if name not in known:
-            raise LabError(f"There is no set of layers {name!r} in {layers}; there is {', '.join(known) or 'none'}.")
+    if not made_of:  # the set has none for this kind of machine
         return []
     if made_of["template"] != template:
         raise LabError(
@@ -221,8 +218,7 @@ def absent(params: dict, machines: list, check_mode: bool) -> list:
 
 def read_lab(params: dict) -> dict:
     """Return the lab that is given, else the one that the directory remembers."""
-    name = os.path.basename(params["directory"])
-    check_name(name)
+    name = params["name"]
     if os.geteuid() != 0:
         raise LabError("Machines of a lab belong to root: run this as root.")
     lab = params["lab"] or read_json(os.path.join(params["directory"], "state.json"))
@@ -249,8 +245,8 @@ def act(params: dict, check_mode: bool) -> list:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "directory": {"type": "path", "required": True},
-            "layers": {"type": "path", "required": True},
+            "root": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
             "template": {"type": "path"},
             "lab": {"type": "dict"},
             "only": {"type": "list", "elements": "str", "default": []},
@@ -265,10 +261,11 @@ def main() -> None:
         required_if=[("state", "saved", ["layer"])],
         supports_check_mode=True,
     )
-    params = {**module.params, "directory": os.path.realpath(module.params["directory"])}
-    params["layers"] = os.path.realpath(params["layers"])
+    params = dict(module.params)
     began = time.monotonic()
     try:
+        params["directory"] = lab_home(params["root"], params["name"])
+        params["layers"] = os.path.join(os.path.realpath(params["root"]), "layers")
         params["lab"] = read_lab(params)
         if module.check_mode or not os.path.isdir(params["directory"]):
             actions = act(params, module.check_mode)

@@ -12,13 +12,14 @@ description:
     forward, e.g. for a browser to reach the noVNC proxy.
   - Repairs what is missing. C(state=absent) removes all of it.
 options:
-  directory:
-    description: Directory of the lab.
+  root:
+    description: Directory for everything of the labs.
     type: path
     required: true
-  cache:
-    description: Directory of the package cache. Required with C(state=present).
-    type: path
+  name:
+    description: Name of the lab.
+    type: str
+    required: true
   lab:
     description: The lab as the module lab_request returned it. Required with C(state=present).
     type: dict
@@ -36,8 +37,8 @@ author: nova-ansible
 EXAMPLES = r"""
 - name: Make the lab's network
   lab_network:
-    directory: "{{ playbook_dir }}/../.lab/lab"
-    cache: "{{ playbook_dir }}/../.lab/cache"
+    root: "{{ playbook_dir }}/../.lab"
+    name: lab
     lab: "{{ __lab_request.lab }}"
 """
 
@@ -63,8 +64,8 @@ from ansible.module_utils.lab_plan import (
     PREFIX,
     PROVIDER_GATEWAY,
     PlanError,
-    check_name,
     control_path,
+    lab_home,
     namespace,
 )
 from ansible.module_utils.lab_process import LabError, read_json, run, running, start, stop, tail, wait_gone
@@ -141,12 +142,12 @@ def machine_steps(lab: str, machine: dict, bridges: dict, found: dict) -> list:
     return steps
 
 
-def doors(lab: dict, directory: str, cache: str) -> dict:
+def doors(lab: dict) -> dict:
     """Return the lab's ways in and out: pid file name -> (what it is, namespace or empty, socat's two addresses)."""
     addresses = {machine["name"]: machine["address"] for machine in lab["machines"]}
     space = namespace(lab["name"])
     listen = f"TCP4-LISTEN:{CACHE_PORT},bind={MANAGEMENT_GATEWAY},fork,reuseaddr"
-    result = {"apt": ("package cache", space, [listen, f"UNIX-CONNECT:{os.path.relpath(cache, directory)}/apt.sock"])}
+    result = {"apt": ("package cache", space, [listen, "UNIX-CONNECT:../cache/apt.sock"])}
     for forward in lab["forwards"]:
         name = f"forward-{forward['name']}"
         target = f"TCP4:{addresses[forward['machine']]}:{forward['port']}"
@@ -168,7 +169,7 @@ def door_stands(pidfile: str, argv: list, space: str) -> bool:
         return False
 
 
-def present(lab: dict, directory: str, cache: str, check_mode: bool) -> list:
+def present(lab: dict, directory: str, check_mode: bool) -> list:
     """Make what is missing; return what that was."""
     name, actions = lab["name"], []
     found = check_owner(name, directory)
@@ -181,7 +182,7 @@ def present(lab: dict, directory: str, cache: str, check_mode: bool) -> list:
         actions.append(" ".join(["ip", *step]))
     if not check_mode:
         os.makedirs(control_path(directory), mode=0o700, exist_ok=True)
-    for key, (what, space, addresses) in doors(lab, directory, cache).items():
+    for key, (what, space, addresses) in doors(lab).items():
         pidfile = os.path.join(directory, f"{key}.pid")
         argv = [*(["ip", "netns", "exec", space] if space else []), "socat", *addresses]
         if door_stands(pidfile, argv, space):
@@ -222,21 +223,21 @@ def absent(name: str, directory: str, check_mode: bool) -> list:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "directory": {"type": "path", "required": True},
-            "cache": {"type": "path"},
+            "root": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
             "lab": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
-        required_if=[("state", "present", ["cache", "lab"])],
+        required_if=[("state", "present", ["lab"])],
         supports_check_mode=True,
     )
     params = module.params
-    directory = os.path.abspath(params["directory"])
     try:
+        directory = lab_home(params["root"], params["name"])
         if params["state"] == "present":
-            actions = present(params["lab"], directory, os.path.abspath(params["cache"]), module.check_mode)
+            actions = present(params["lab"], directory, module.check_mode)
         else:
-            actions = absent(check_name(os.path.basename(directory)), directory, module.check_mode)
+            actions = absent(params["name"], directory, module.check_mode)
     except (LabError, PlanError) as error:
         module.fail_json(msg=str(error))
     lines = "".join(f"{action}\n" for action in actions)

@@ -11,17 +11,17 @@ description:
   - Refuses, before anything is changed, what cannot work - an unknown suite or layout, too many computes, a user who is
     not root, too little disk or memory, a kernel or file system without overlayfs.
 options:
-  directory:
-    description: The checkout's directory for everything of the labs.
-    type: path
-    required: true
-  layouts:
-    description: File with the known layouts.
+  root:
+    description: Directory for everything of the labs.
     type: path
     required: true
   name:
     description: Name of the lab.
     type: str
+    required: true
+  layouts:
+    description: File with the known layouts.
+    type: path
     required: true
   suite:
     description: Debian suite of the machines; empty takes what the lab was made with, else C(trixie).
@@ -56,9 +56,9 @@ author: nova-ansible
 EXAMPLES = r"""
 - name: Decide what the lab consists of
   lab_request:
-    directory: "{{ playbook_dir }}/../.lab"
-    layouts: "{{ role_path }}/files/layouts.json"
+    root: "{{ playbook_dir }}/../.lab"
     name: lab
+    layouts: "{{ role_path }}/files/layouts.json"
     suite: trixie
     computes: "2"
 """
@@ -70,13 +70,14 @@ lab:
   returned: success
 """
 
+import glob
 import json
 import os
 import shutil
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.lab_plan import PlanError, load_layouts, make_plan, namespace
+from ansible.module_utils.lab_plan import PlanError, lab_home, load_layouts, make_plan, namespace
 from ansible.module_utils.lab_process import LabError, free_port, read_json, run, running, write_file
 
 
@@ -129,6 +130,19 @@ def check_memory(machines: list) -> None:
         )
 
 
+def check_layer(layers: str, plan: dict) -> None:
+    """Refuse a set of layers that does not exist, or is of another suite."""
+    known = sorted(os.listdir(layers)) if os.path.isdir(layers) else []
+    if plan["layer"] not in known:
+        raise LabError(f"LAB_LAYER is {plan['layer']!r}; {layers} holds: {', '.join(known) or 'nothing'}.")
+    for path in glob.glob(os.path.join(glob.escape(os.path.join(layers, plan["layer"])), "*", "layer.json")):
+        if read_json(path).get("suite") != plan["suite"]:
+            raise LabError(
+                f"LAB_LAYER={plan['layer']} holds packages of {read_json(path).get('suite')}, the lab is of {plan['suite']}: "
+                "set LAB_SUITE to that, or choose another layer."
+            )
+
+
 def choose_ports(plan: dict, remembered: dict, directory: str) -> None:
     """Give each forward a loopback port that stays the lab's own; a port that somebody else took is left to them."""
     others = [entry for entry in os.listdir(directory) if entry != plan["name"]] if os.path.isdir(directory) else []
@@ -144,13 +158,14 @@ def choose_ports(plan: dict, remembered: dict, directory: str) -> None:
 
 def decide(params: dict) -> tuple:
     """Return the lab as it was and as it shall be; raise what is against it."""
-    directory = params["directory"]
-    home = os.path.join(directory, params["name"])
+    directory, home = os.path.realpath(params["root"]), lab_home(params["root"], params["name"])
     before = read_json(os.path.join(home, "state.json"))
     asked = {key: params[key] for key in ("suite", "layout", "computes", "layer")}
     after = make_plan(params["name"], asked, before, load_layouts(params["layouts"]))
     if os.geteuid() != 0:
         raise LabError("The lab makes network namespaces and mounts: run this as root (sudo -E make lab-machines).")
+    if after["layer"]:
+        check_layer(os.path.join(directory, "layers"), after)
     machines = os.path.join(home, "machines")
     down = [row for row in after["machines"] if not running(os.path.join(machines, row["name"], "machine.pid"))]
     if down:
@@ -166,9 +181,9 @@ def decide(params: dict) -> tuple:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "directory": {"type": "path", "required": True},
-            "layouts": {"type": "path", "required": True},
+            "root": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
+            "layouts": {"type": "path", "required": True},
             "suite": {"type": "str", "default": ""},
             "layout": {"type": "str", "default": ""},
             "computes": {"type": "str", "default": ""},
@@ -185,7 +200,7 @@ def main() -> None:
     changed = before != after
     shown = [json.dumps(state, indent=2) + "\n" if state else "" for state in (before, after)]
     if changed and not module.check_mode:
-        home = os.path.join(module.params["directory"], after["name"])
+        home = lab_home(module.params["root"], after["name"])
         os.makedirs(home, exist_ok=True)
         os.chmod(home, 0o700)
         write_file(os.path.join(home, "state.json"), shown[1])

@@ -9,8 +9,8 @@ description:
   - Makes the root file system of a Debian suite with mmdebstrap through the labs' package cache, once; its name holds a
     digest of what it is made of. A half-made one of an earlier run is removed and made again.
 options:
-  directory:
-    description: Directory of the templates.
+  root:
+    description: Directory for everything of the labs; templates are in its subdirectory C(templates).
     type: path
     required: true
   suite:
@@ -34,7 +34,7 @@ author: nova-ansible
 EXAMPLES = r"""
 - name: Make the root file system of the machines
   lab_template:
-    directory: "{{ playbook_dir }}/../.lab/templates"
+    root: "{{ playbook_dir }}/../.lab"
     suite: trixie
     cache_port: 3142
     mirror: "{{ __lab_cache.mirror }}"
@@ -127,7 +127,7 @@ def make(root: str, suite: str, port: int, mirror: dict) -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "directory": {"type": "path", "required": True},
+            "root": {"type": "path", "required": True},
             "suite": {"type": "str", "required": True},
             "cache_port": {"type": "int", "required": True},
             "mirror": {"type": "dict", "required": True},
@@ -135,7 +135,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    directory = os.path.realpath(params["directory"])
+    directory = os.path.join(os.path.realpath(params["root"]), "templates")
     began = time.monotonic()
     architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
     root = os.path.join(directory, template_name(params["suite"], architecture, params["mirror"]))

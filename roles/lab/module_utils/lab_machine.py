@@ -206,7 +206,7 @@ class Machine:
         for pattern in SHORT_LIVED:
             for path in glob.glob(os.path.join(glob.escape(layer), "root", pattern)):
                 shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-        write_file(os.path.join(layer, "layer.json"), json.dumps(made_of) + "\n")
+        write_file(os.path.join(layer, "layer.json"), json.dumps({**made_of, "suite": self.lab["suite"]}) + "\n")
         self.create(made_of["template"], [layer, *made_of["layers"]], public_key)
 
     # -- the processes ------------------------------------------------------------------------------------------------

@@ -37,6 +37,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def lab_home(root: str, name: str) -> str:
+    """Return the directory of a lab; refuse a name that would lead elsewhere."""
+    return os.path.join(os.path.realpath(root), check_name(name))
+
+
 def check_suite(suite: str) -> str:
     if suite not in SUITES:
         raise PlanError(f"LAB_SUITE is {suite!r}; choose one of {', '.join(SUITES)}.")
