@@ -100,7 +100,7 @@ def variables() -> str:
     parts = [
         "# Variables\n\nEvery variable that an inventory may set, with its type and default. Written by"
         " `docs/generate.py` from\n`roles/*/meta/argument_specs.yml` and `roles/*/defaults/`; change those, not this"
-        " file. A variable whose default is empty\nand that is not required may be left out. `wiring.yml` of the"
+        " file. A variable with an empty\ndefault that is not required may be left out. `wiring.yml` of the"
         " example inventory gives those that a role takes from\nanother one.\n"
     ]
     seen: dict = {}
@@ -153,7 +153,7 @@ def releases() -> str:
         if "last_release" in row:
             after = series[series.index(row["last_release"]) + 1]
             lines.append(f"| `{name}` | {row['last_release']} | {after} | {cell(row['instead'])} |")
-    hypervisors = load_folder(ROOT / "roles/nova_hypervisor/vars/main")["nova_hypervisors"]
+    hypervisors = load_folder(ROOT / "roles/nova_hypervisor/vars/main")["nova_hypervisor_types"]
     lines += ["", "## Hypervisors", "", "| `nova_hypervisor_type` | Packages |", "|---|---|"]
     for name, row in hypervisors.items():
         lines.append(f"| `{name}` | {', '.join(f'`{package}`' for package in row['packages'])} |")

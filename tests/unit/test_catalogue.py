@@ -94,7 +94,7 @@ def test_every_map_over_suites_has_the_suites_of_the_releases():
 
 def test_choices_of_the_specs_are_the_keys_of_the_maps():
     neutron = project.role_data("neutron", "vars")
-    hypervisors = project.role_data("nova_hypervisor", "vars")["nova_hypervisors"]
+    hypervisors = project.role_data("nova_hypervisor", "vars")["nova_hypervisor_types"]
     assert project.spec("preflight")["nova_release"]["choices"] == list(RELEASES)
     assert project.spec("nova")["nova_services"]["choices"] == list(ALIVE)
     assert project.spec("neutron")["neutron_services"]["choices"] == list(neutron["neutron_service_catalog"])
@@ -163,7 +163,7 @@ def test_a_row_of_neutron_has_what_a_deployment_needs(name):
 
 def test_every_hypervisor_and_mechanism_has_the_same_fields():
     for rows in (
-        project.role_data("nova_hypervisor", "vars")["nova_hypervisors"],
+        project.role_data("nova_hypervisor", "vars")["nova_hypervisor_types"],
         project.role_data("neutron", "vars")["neutron_mechanisms"],
     ):
         assert len({tuple(sorted(row)) for row in rows.values()}) == 1
