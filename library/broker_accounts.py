@@ -90,6 +90,9 @@ removed:
 """
 
 import json
+import os
+import pwd
+import tempfile
 
 from ansible.module_utils import broker_definitions, user_command
 from ansible.module_utils.basic import AnsibleModule
@@ -137,9 +140,9 @@ def quick_look(params):
     return not (params["remove_guest"] and works(params["host"], params["port"], guest))
 
 
-def rabbitmqctl(module, *arguments, stdin=None):
+def rabbitmqctl(module, *arguments):
     """The output of rabbitmqctl, or None in check mode where there is no broker to ask."""
-    code, output = user_command.run(["rabbitmqctl", "--quiet", *arguments], stdin=stdin, timeout=120)
+    code, output = user_command.run(["rabbitmqctl", "--quiet", *arguments], timeout=120)
     if code == 0:
         return output
     if module.check_mode:
@@ -148,6 +151,16 @@ def rabbitmqctl(module, *arguments, stdin=None):
         msg=f"'rabbitmqctl {' '.join(arguments)}' ended with {code}: {user_command.tail(output, 5)}. "
         "Run this on a machine with a running broker (systemctl status rabbitmq-server)."
     )
+
+
+def import_definitions(module, definitions):
+    """Import through a file that only the broker's user can read: rabbitmqctl does not reliably read its input."""
+    account = pwd.getpwnam("rabbitmq")
+    with tempfile.NamedTemporaryFile("w", dir="/run", prefix="nova-ansible-", suffix=".json") as stream:
+        os.fchown(stream.fileno(), account.pw_uid, account.pw_gid)
+        json.dump(definitions, stream)
+        stream.flush()
+        rabbitmqctl(module, "import_definitions", stream.name, "--format", "json")
 
 
 def main():
@@ -176,7 +189,7 @@ def main():
         )
         if (created or updated) and not module.check_mode:
             wanted = broker_definitions.wanted(module.params["users"], current)
-            rabbitmqctl(module, "import_definitions", "--format", "json", stdin=json.dumps(wanted))
+            import_definitions(module, wanted)
         if removed and not module.check_mode:
             rabbitmqctl(module, "delete_user", "guest")
     added = [f"{line}: present\n" for line in created] + [f"{line}: as wanted\n" for line in updated]
