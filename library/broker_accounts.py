@@ -11,7 +11,7 @@ description:
   - Creates accounts and virtual hosts, and sets passwords, tags and permissions that differ. Removes the account guest.
   - Runs on a broker's machine. The quick look is a login over AMQP as each account that also creates, writes, reads and
     removes a queue of its own; only what fails there is looked at with rabbitmqctl, which costs seconds.
-  - The broker gets the hash of a password over standard input, never the password on a command line.
+  - The broker gets the hash of a password in a file that only its user can read, never the password on a command line.
   - In check mode on a machine without a broker, every account counts as missing.
 options:
   users:
@@ -154,7 +154,7 @@ def rabbitmqctl(module, *arguments):
 
 
 def import_definitions(module, definitions):
-    """Import through a file that only the broker's user can read: rabbitmqctl does not reliably read its input."""
+    """Import through a file that only the broker's user can read: rabbitmqctl 4.0 waits for ever on a pipe."""
     account = pwd.getpwnam("rabbitmq")
     with tempfile.NamedTemporaryFile("w", dir="/run", prefix="nova-ansible-", suffix=".json") as stream:
         os.fchown(stream.fileno(), account.pw_uid, account.pw_gid)

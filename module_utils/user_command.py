@@ -11,7 +11,7 @@ import subprocess
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(argv, user="root", environment=None, timeout=900, stdin=None, keep_fds=()):
+def run(argv, user="root", environment=None, timeout=900, keep_fds=()):
     """(return code, what it wrote); code 124 = stopped after the timeout, 127 = no such command or user.
 
     keep_fds stay open in the command: a lock held on one of them lasts as long as the command lives,
@@ -32,7 +32,7 @@ def run(argv, user="root", environment=None, timeout=900, stdin=None, keep_fds=(
     try:
         process = subprocess.Popen(
             argv,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**clean, **(environment or {})},
@@ -46,12 +46,26 @@ def run(argv, user="root", environment=None, timeout=900, stdin=None, keep_fds=(
     except FileNotFoundError:
         return 127, f"there is no command '{argv[0]}' on this machine: is its package installed?"
     try:
-        output, _ = process.communicate(stdin, timeout=timeout)
+        output, _ = process.communicate(timeout=timeout)
         return process.returncode, output
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        return 124, f"{output}\nstopped after {timeout} s"
+        return 124, f"{stopped(process)}\nstopped after {timeout} s"
+
+
+def stopped(process):
+    """End a command and its children; what it wrote."""
+    output = ""
+    for number in (signal.SIGTERM, signal.SIGKILL):  # su passes on the first, and leaves its child alone at the second
+        try:
+            os.killpg(process.pid, number)
+            output, _ = process.communicate(timeout=5)
+            return output
+        except ProcessLookupError:
+            return output
+        except subprocess.TimeoutExpired as error:
+            output = (error.output or b"").decode(errors="replace")
+    process.stdout.close()  # a child in another session holds it open
+    return output
 
 
 def tail(output, lines=15):
