@@ -120,7 +120,7 @@ EXAMPLES = r"""
   kvm_verify:
 
 # the same without a playbook, over all hosts of an inventory:
-#   ansible compute -b -m kvm_verify -o
+#   ansible nova_computes -b -m kvm_verify
 
 - name: Verify a host for images of RHEL 9 and for PCI passthrough
   kvm_verify:

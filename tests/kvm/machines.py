@@ -237,7 +237,7 @@ def differences(wanted, answer):
 
 
 def run(name):
-    """[(phase, answer, differences)], seconds. One repetition: emulated machines sometimes hang before our code runs."""
+    """[(phase, answer, differences)], seconds, console. Started once more if it hung before our code ran."""
     for attempt in (1, 2):
         answers, seconds, console = boot(name)
         if answers or attempt == 2:
@@ -287,7 +287,7 @@ def main():
             *[shown(*row) for row in rows],
             "",
         ]
-        print("\n".join(lines[-(len(rows) + 6) :]), flush=True)
+        print("\n".join(lines[-(len(rows) + 7) :]), flush=True)
         wrong += sum(bool(problems) for _phase, _answer, problems in rows)
     if options.record:
         today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
@@ -295,8 +295,8 @@ def main():
             "# The hardware verdict, proven in emulated machines",
             "",
             f"Written by `python tests/kvm/machines.py --record` on {today}; {wrong} answers other than wanted.",
-            "QEMU emulates processors with virtualisation extensions (TCG); the kernel's real kvm_amd and arm64 KVM run "
-            "on them. Native speed is that of the emulated machine.",
+            "QEMU emulates processors with virtualisation extensions (TCG); on them runs the real kvm_amd or arm64 KVM",
+            "of the kernel. Native speed is that of the emulated machine.",
             "",
         ]
         RECORD.write_text("\n".join(head + lines))
