@@ -56,6 +56,7 @@ def probe(**changes):
         (probe(level="open"), "unmeasured", "as asked"),
         ({"failed_step": "open", "errno": "EACCES"}, "unusable", "EACCES"),
         ({"failed_step": "deadline", "at": "sse2", "error": "no answer"}, "unusable", "sse2"),
+        ({"failed_step": "deadline", "error": "no answer in 2 s"}, "unusable", "deadline failed: no answer in 2 s"),
         ({"failed_step": "internal", "error": "this Python lacks _ctypes"}, "unmeasured", "_ctypes"),
         (probe(failed_step="devices", errno="EMFILE"), "hardware", ""),  # what was measured before counts
         ({}, "unusable", ""),
@@ -120,6 +121,7 @@ ABSENT = stopped("stat", "ENOENT")
         (host(), stopped("open", "EACCES"), "node_denied", "0660 root:kvm"),
         (host(node={"nodev": True}), stopped("open", "EACCES"), "node_nodev", "remount,dev"),
         (host(), stopped("open", "EPERM"), "node_cgroup", "DeviceAllow=/dev/kvm rw"),
+        (host(), stopped("open", "EIO"), "failed", "dmesg"),
         (host(), stopped("open", "ENODEV"), "node_dead", "modprobe kvm_intel"),
         (host(), stopped("open", "ENXIO"), "node_dead", "modprobe kvm_intel"),
         (host(node={"minor": 200}), stopped("KVM_GET_API_VERSION", "EBADFD"), "node_wrong", "mknod"),
@@ -146,6 +148,18 @@ ABSENT = stopped("stat", "ENOENT")
             ABSENT,
             "blacklisted",
             'remove "blacklist kvm" from /etc/x.conf',
+        ),
+        (
+            host(
+                node=NO_NODE,
+                kernel=NO_KVM,
+                modules={
+                    "blocked": [{"file": "/proc/cmdline", "line": "module_blacklist=kvm_intel", "module": "kvm_intel"}]
+                },
+            ),
+            ABSENT,
+            "blacklisted",
+            "then reboot",
         ),
         (host(node=NO_NODE, kernel=NO_KVM, modules={"on_disk": ["kvm"]}), ABSENT, "no_module", "linux-image-amd64"),
         (host(node=NO_NODE, kernel=NO_KVM), ABSENT, "module", "modprobe kvm_intel"),
