@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import glob
 import os
@@ -87,7 +86,10 @@ disabled: {description: Units that no longer start at boot., returned: always, t
 failed_units: {description: Units that did not come up or did not stay., returned: failure, type: list, elements: str}
 """
 
-LOG_LINES = 12
+DROP_INS = "/etc/systemd/system/{}.d"
+LOG_LINES = 8
+TOLD = 3  # failed units whose last words are told; ten of them usually die of one thing
+PATIENCE = 10  # seconds in which other units may still fail once one has
 
 
 class Systemd:
@@ -96,16 +98,12 @@ class Systemd:
     def __init__(self, module):
         self.module = module
 
-    def call(self, *arguments, check=True, timeout=None) -> str:
-        # not run_command: it has no limit of time
+    def call(self, *arguments, check=True) -> str:
         command = ["systemctl", "--no-pager", *arguments]
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False, env=environment
-        )
-        if check and done.returncode != 0:
-            self.module.fail_json(msg=f"'{' '.join(command)}' failed: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
+        code, output, error = self.module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"})
+        if check and code != 0:
+            self.module.fail_json(msg=f"'{' '.join(command)}' failed: {error.strip() or output.strip()}")
+        return output
 
     def show(self, names) -> dict:
         if not names:
@@ -117,16 +115,15 @@ class Systemd:
 
     def last_words(self, name: str, since: float) -> list:
         """Return the end of the unit's journal and of the log file that OpenStack services write instead."""
-        command = ["journalctl", f"--unit={name}", f"--lines={LOG_LINES}", "--no-pager", "--output=cat", "--quiet"]
+        command = ["journalctl", f"--unit={name}", "--lines=100", "--no-pager", "--output=cat", "--quiet"]
         command.append(f"--since=@{since:.0f}")
-        lines = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False
-        ).stdout.splitlines()
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        lines = unit_state.telling_lines(done.stdout, LOG_LINES)
         for path in glob.glob(f"/var/log/*/{name.rsplit('.', 1)[0]}.log"):
-            if os.path.getmtime(path) >= since - 1:
+            if os.path.getmtime(path) >= since - 1 and os.path.getsize(path):
                 with open(path, "rb") as file:
-                    file.seek(max(0, os.path.getsize(path) - 8192))
-                    lines += [f"{path}:", *file.read().decode(errors="replace").splitlines()[-LOG_LINES:]]
+                    file.seek(max(0, os.path.getsize(path) - 16384))
+                    lines += [f"{path}:", *unit_state.telling_lines(file.read().decode(errors="replace"), LOG_LINES)]
         return lines
 
 
@@ -168,7 +165,7 @@ def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bo
         waiting = unit_state.is_waiting(show, triggers)
         return {"verb": "" if waiting else "start", "newer": [], "enabling": enabling}
     # What a generator made is younger after each daemon-reload. The folder of drop-ins tells of one that was removed.
-    folder = f"/etc/systemd/system/{unit['name']}.d"
+    folder = DROP_INS.format(unit["name"])
     own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if not path.startswith("/run/")]
     own += [folder, f"{folder}/*.conf"]
     newer = newer_files([*unit["files"], *own], unit_state.started_at(show) + offset, changed_files, check_mode)
@@ -177,24 +174,33 @@ def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bo
     return {"verb": "restart" if newer else "", "newer": newer, "enabling": enabling}
 
 
-def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, triggers: dict) -> dict:
-    """Start or restart units side by side, wait until each has stayed up; return what the failed ones show."""
+def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, triggers: dict) -> tuple:
+    """Start or restart units side by side and wait until each has stayed up; return (failed, unfinished) by name."""
     systemd.call("reset-failed", "--", *names, check=False)  # else a start limit of the past stands in the way
+    # It does not wait: a unit that dies again and again would be waited for as long as another one needs to start.
+    systemd.call("restart", "--no-block", "--", *names)
     begin = time.monotonic()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        systemd.call("restart", "--", *names, check=False, timeout=timeout)
+    first_failure = None
     while True:
         shows = systemd.show(names)
         now = time.monotonic()
         verdicts = {name: unit_state.verdict(shows[name], triggers, now, settle) for name in names}
-        if "wait" not in verdicts.values() or now - begin >= timeout:
+        if first_failure is None and "broken" in verdicts.values():
+            first_failure = now
+        late = now - begin >= timeout
+        if "wait" not in verdicts.values() or late or (first_failure and now - first_failure >= PATIENCE):
             break
         time.sleep(0.2)
-    return {
-        name: f"{unit_state.describe(shows[name])} after {now - begin:.0f} s"
-        for name in names
-        if verdicts[name] != "up"
-    }
+    states = {name: f"{unit_state.describe(shows[name])} after {now - begin:.0f} s" for name in names}
+    failed = {n: states[n] for n in names if verdicts[n] == "broken" or (late and verdicts[n] == "wait")}
+    return failed, {n: states[n] for n in names if verdicts[n] == "wait" and n not in failed}
+
+
+def needs_reload(name: str, show: dict) -> bool:
+    """Tell whether systemd has not read what lies on disk; before release 254 it overlooks a new folder of drop-ins."""
+    here = set(glob.glob(f"{DROP_INS.format(name)}/*.conf"))
+    known = {path for path in show["DropInPaths"].split() if path.startswith(f"{DROP_INS.format(name)}/")}
+    return show["NeedDaemonReload"] == "yes" or here != known
 
 
 def read_units(module, systemd: Systemd, units: dict) -> dict:
@@ -204,7 +210,7 @@ def read_units(module, systemd: Systemd, units: dict) -> dict:
     def wanted_but(state):
         return sorted(n for n, unit in units.items() if shows[n]["LoadState"] == state and unit["state"] == "started")
 
-    stale = [name for name, show in shows.items() if show["NeedDaemonReload"] == "yes"]
+    stale = [name for name, show in shows.items() if needs_reload(name, show)]
     if (stale or wanted_but("not-found")) and not module.check_mode:
         systemd.call("daemon-reload")
         shows = systemd.show(list(units))
@@ -226,12 +232,16 @@ def act(module, systemd: Systemd, result: dict, triggers: dict) -> None:
         if names:
             systemd.call(verb, "--", *names)
     to_run = result["started"] + [entry["unit"] for entry in result["restarted"]]
-    failed = bring_up(systemd, to_run, params["timeout"], params["settle"], triggers) if to_run else {}
+    if not to_run:
+        return
+    failed, unfinished = bring_up(systemd, to_run, params["timeout"], params["settle"], triggers)
     if failed:
         lines = [f"{len(failed)} of {len(to_run)} units failed."]
-        for name, state in failed.items():
+        for name, state in list(failed.items())[:TOLD]:
             words = [mask_text(line, params["secrets"]) for line in systemd.last_words(name, began)]
             lines += [f"{name} is {state}; its last words:", *(f"    {line}" for line in words or ["(none)"])]
+        lines += [f"{name} is {state}" for name, state in list(failed.items())[TOLD:]]
+        lines += [f"{name} is {state} and was not waited for" for name, state in unfinished.items()]
         module.fail_json(msg="\n".join(lines), failed_units=sorted(failed), **result)
 
 

@@ -16,10 +16,17 @@ PROPERTIES = (
     "FragmentPath",
     "DropInPaths",
     "TriggeredBy",
+    "Job",
     "NRestarts",
     "ExecMainStatus",
     "ExecMainStartTimestampMonotonic",
     "ActiveEnterTimestampMonotonic",
+)
+_NOISE = re.compile(
+    r" (?:TRACE|ERROR|CRITICAL) \S+ *[~^]*$"  # the underlining of code in a Python traceback
+    r"|^(?:Starting|Started|Stopping|Stopped|Failed to start) .*\.\.?\.?$"
+    r"|^\S+\.\w+: (?:Consumed|Scheduled restart|Deactivated|Failed with result|Main process exited)"
+    r"|known eventlet monkey patching issues"
 )
 _SUFFIX = re.compile(r"\.(?:service|socket|timer|mount|automount|target|path|slice|swap)$")
 
@@ -63,12 +70,15 @@ def verdict(show: dict, trigger_states: dict, now: float, settle: float) -> str:
 
     A service may die and be started again by systemd while what it needs comes up; the third death is too much.
     """
+    if int(show.get("NRestarts") or 0) >= 3:
+        return "broken"
+    if int(show.get("Job") or 0):  # what was asked for has not happened yet
+        return "wait"
     if runs(show):
-        restarts = int(show.get("NRestarts") or 0)
-        return "broken" if restarts >= 3 else "up" if now - started_at(show) >= settle else "wait"
+        return "up" if now - started_at(show) >= settle else "wait"
     if show.get("ActiveState") in ("failed", "inactive"):
         return "up" if is_waiting(show, trigger_states) else "broken"
-    return "broken" if int(show.get("NRestarts") or 0) >= 3 else "wait"
+    return "wait"
 
 
 def enabling(show: dict, wanted: bool) -> str:
@@ -88,4 +98,12 @@ def describe(show: dict) -> str:
         text += f", result {show['Result']}"
     if show.get("ExecMainStatus", "0") not in ("", "0"):
         text += f", exit status {show['ExecMainStatus']}"
+    if int(show.get("NRestarts") or 0):
+        text += f", died {show['NRestarts']} times"
     return text
+
+
+def telling_lines(log: str, limit: int) -> list:
+    """Return the end of a log or journal without what the unit's state tells anyhow."""
+    lines = [line.rstrip() for line in log.splitlines()]
+    return [line for line in lines if line and not _NOISE.search(line)][-limit:]

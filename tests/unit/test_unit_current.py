@@ -206,6 +206,8 @@ def test_starting_at_boot_is_set_where_it_can_be(state, wanted, verb):
         ({"NRestarts": "3"}, START + 3, "broken"),
         ({"ActiveState": "activating"}, START + 60, "wait"),
         ({"ActiveState": "activating", "NRestarts": "3"}, START + 1, "broken"),
+        ({"Job": "17"}, START + 100, "wait"),
+        ({"ActiveState": "inactive", "Job": "17"}, START + 100, "wait"),
         ({"ActiveState": "failed"}, START + 1, "broken"),
         ({"ActiveState": "inactive"}, START + 60, "broken"),
         ({"ActiveState": "inactive", "TriggeredBy": "ssh.socket"}, START + 60, "up"),
@@ -213,3 +215,36 @@ def test_starting_at_boot_is_set_where_it_can_be(state, wanted, verb):
 )
 def test_a_started_unit_has_to_stay(changes, now, verdict):
     assert unit_state.verdict({**SSH, **changes}, {"ssh.socket": "active"}, now, 2) == verdict
+
+
+def test_a_state_is_told_in_a_few_words():
+    broken = {**SSH, "ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "ExecMainStatus": "3"}
+    assert unit_state.describe(SSH) == "active (running)"
+    assert unit_state.describe({**broken, "NRestarts": "3"}) == (
+        "failed (failed), result exit-code, exit status 3, died 3 times"
+    )
+
+
+def test_the_end_of_an_openstack_log_comes_without_underlines():
+    log = (
+        "12:00 1 ERROR nova     self._connect(\n12:00 1 ERROR nova     ~~~~^^^^\n"
+        "12:00 1 ERROR nova oslo_db.exception.X: no database\n12:00 1 ERROR nova \n\n"
+    )
+    assert unit_state.telling_lines(log, 5)[-1] == "12:00 1 ERROR nova oslo_db.exception.X: no database"
+    assert len(unit_state.telling_lines(log, 5)) == 2
+
+
+def test_the_end_of_a_journal_comes_without_what_systemd_says_at_each_turn():
+    journal = """Starting nova-scheduler.service - OpenStack Nova Scheduler (nova-scheduler)...
+no module named x
+nova-scheduler.service: Main process exited, code=exited, status=1/FAILURE
+nova-scheduler.service: Failed with result 'exit-code'.
+Failed to start nova-scheduler.service - OpenStack Nova Scheduler (nova-scheduler).
+nova-scheduler.service: Consumed 2.164s CPU time.
+nova-scheduler.service: Scheduled restart job, restart counter is at 2.
+nova-scheduler.service: start operation timed out. Terminating.
+"""
+    assert unit_state.telling_lines(journal, 9) == [
+        "no module named x",
+        "nova-scheduler.service: start operation timed out. Terminating.",
+    ]
