@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proof of a cloud as a sequence of steps; flow_cloud and flow_guest hold what each step does."""
+
+from __future__ import annotations
+
+from ansible.module_utils import flow_cloud, flow_guest
+from ansible.module_utils.cloud_api import Cloud, CloudError
+from ansible.module_utils.flow_steps import StepFailed, Steps
+
+SETTLE = 60  # seconds for services and agents to report: they do it every 10 and 30 s
+
+
+class Flow:
+    def __init__(self, asked, image):
+        self.asked, self.image, self.name, self.steps = asked, image, asked["name"], Steps()
+        self.cloud = Cloud(asked["auth"], asked["region"], asked["interface"], asked["ca_file"],
+                           asked["validate_certs"])
+        self.made, self.removed, self.guests = [], [], []
+        self.services, self.agents, self.leftovers, self.touching = [], [], [], False
+
+    def observe(self):
+        """Log in, and see that what should run does."""
+        step = self.steps.step
+        with step("login") as entry:
+            self.cloud.connect()
+            entry["detail"] = f"{self.asked['auth']['username']} at {self.asked['auth']['auth_url']}"
+        with step("services") as entry:
+            self.services, wrong = flow_cloud.settle(
+                lambda: flow_cloud.services(self.cloud),
+                lambda listed: flow_cloud.service_problems(listed, self.asked["hosts"]), SETTLE)
+            if wrong:
+                raise StepFailed("; ".join(wrong), ["A service that shall be down should be disabled "
+                                                    "(openstack compute service set --disable HOST BINARY)."])
+            up = [entry for entry in self.services if entry["state"] == "up"]
+            entry["detail"] = f"{len(up)} up: " + ", ".join(sorted({e["binary"] for e in up}))
+        with step("agents") as entry:
+            self.agents, wrong = flow_cloud.settle(
+                lambda: flow_cloud.agents(self.cloud), flow_cloud.agent_problems, SETTLE)
+            if wrong:
+                raise StepFailed("; ".join(wrong), ["Look at the agent's log on that host."])
+            entry["detail"] = f"{len(self.agents)} alive: " + ", ".join(sorted({e["binary"] for e in self.agents}))
+
+    def remove(self, step="removal"):
+        """Everything of this flow; what could not be removed as lines."""
+        with self.steps.step(step) as entry:
+            gone, problems = flow_cloud.remove_all(self.cloud, self.name, self.asked["timeout"])
+            self.removed += gone
+            entry["detail"] = f"{len(gone)} objects" if not problems else "; ".join(problems)
+        return problems
+
+    def prepare(self):
+        """What a guest needs; returns the ids."""
+        step, asked, cloud, parts = self.steps.step, self.asked, self.cloud, {}
+        with step("images") as entry:
+            ids, uploaded = flow_cloud.ensure_images(cloud, self.name, self.image, asked["guest"])
+            parts["image"] = ids["disk"]
+            self.made += [f"image {self.name}-{part}" for part in uploaded]
+            entry["detail"] = f"uploaded {', '.join(uploaded)}" if uploaded else "there"
+        with step("flavor") as entry:
+            size = {**asked["flavor"], "ram": asked["flavor"]["ram"] or self.image["recipe"]["memory_mb"]}
+            parts["flavor"], made = flow_cloud.ensure_flavor(cloud, self.name, size)
+            self.made += [f"flavor {self.name}"] if made else []
+            entry["detail"] = ", ".join(f"{key} {value}" for key, value in sorted(size.items()))
+        with step("network") as entry:
+            network, subnet, made = flow_cloud.ensure_network(cloud, self.name, asked["network"])
+            parts["network"] = network["id"]
+            self.made += [f"network {network['name']}"] if made else []
+            entry["detail"] = f"{network['name']}, {subnet['cidr']}, {'made' if made else 'there'}"
+        with step("security group") as entry:
+            parts["group"], made = flow_cloud.ensure_group(cloud, self.name, flow_guest.OPEN_PORT)
+            self.made += [f"security group {self.name}"] if made else []
+            entry["detail"] = f"lets in ICMP and TCP {flow_guest.OPEN_PORT}"
+        return parts
+
+    def adopt(self, parts):
+        """The guests of an earlier run that are still right: {server name: id}; the others are removed."""
+        wanted, right, wrong = dict(flow_guest.wanted_names(self.name, self.asked["hosts"])), {}, []
+        for server in flow_cloud.owned_servers(self.cloud, self.name):
+            host = wanted.get(server["name"], "")
+            good = (server["status"] in ("ACTIVE", "SHUTOFF") and server["name"] in wanted
+                    and host in (None, server.get("OS-EXT-SRV-ATTR:host"))
+                    and server["metadata"].get("nova_flow_image") == parts["image"] and server["name"] not in right)
+            if good:
+                right[server["name"]] = server
+            else:
+                wrong.append(server)
+        flow_cloud.delete_servers(self.cloud, wrong, self.asked["timeout"])
+        self.removed += [f"server {server['name']}" for server in wrong]
+        self.made += [f"start of server {name}" for name in flow_guest.start(self.cloud, list(right.values()))]
+        return {name: server["id"] for name, server in right.items()}
+
+    def boot(self, parts):
+        """All guests ACTIVE; True when none of them is new."""
+        with self.steps.step("server") as entry:
+            ids = self.adopt(parts)
+            found = set(ids)
+            for name, host in flow_guest.wanted_names(self.name, self.asked["hosts"]):
+                if name not in ids:
+                    ids[name] = flow_guest.create(self.cloud, self.name, name, host, parts)
+                    self.made.append(f"server {name}")
+            servers = flow_guest.wait_active(self.cloud, list(ids.values()), self.asked["timeout"])
+            self.guests = [flow_guest.guest_of(self.cloud, servers[server_id]) for server_id in ids.values()]
+            entry["detail"] = ", ".join(f"{guest['name']} ACTIVE on {guest['host']}" for guest in self.guests)
+        return found == set(ids)
+
+    def prove(self, parts):
+        step, cloud, guests, limit = self.steps.step, self.cloud, self.guests, self.asked["timeout"]
+
+        def agents(guest):
+            return [f"Neutron's port has {guest['address']}.", *flow_cloud.agent_lines(cloud),
+                    *guest["report"]["trouble"][-1:]]
+
+        with step("console") as entry:
+            flow_guest.await_report(cloud, guests, lambda said: said["banner"], "showed no banner", limit,
+                                    lambda guest: [f"Look at nova-compute.log on {guest['host']} and at virt_type."])
+            entry["detail"] = ", ".join(guest["report"]["banner"] for guest in guests)
+        with step("lease") as entry:
+            flow_guest.await_report(cloud, guests, lambda said: said["address"], "got no lease", limit, agents)
+            for guest in guests:
+                flow_guest.check_lease(guest)
+            entry["detail"] = ", ".join(guest["address"] for guest in guests)
+        with step("metadata") as entry:
+            flow_guest.await_report(cloud, guests, lambda said: said["metadata"], "got no metadata", limit, agents)
+            for guest in guests:
+                wrong = flow_guest.metadata_problems(guest)
+                if wrong:
+                    raise StepFailed(f"the metadata of server {guest['name']}: {'; '.join(wrong)}")
+            entry["detail"] = ", ".join(f"{guest['report']['metadata']['instance-id']} "
+                                        f"{guest['report']['metadata']['hostname']}" for guest in guests)
+        with step("network answers") as entry:
+            argv, where = flow_guest.probe_place(parts["network"], self.asked["probe_command"])
+            entry["detail"] = flow_guest.check_reach(cloud, guests, argv, where)
+        with step("screen") as entry:
+            for guest in guests:
+                guest["novnc_url"] = flow_guest.console_url(cloud, guest)
+                screen = flow_guest.see_screen(guest, self.asked["console_address"], cloud.tls())
+                entry["detail"] += (", " if entry["detail"] else "") + (
+                    f"{screen['version']}, {screen['name']}, {screen['width']}x{screen['height']}, "
+                    f"{screen['colours']} colours")
+
+    def run(self):
+        self.observe()
+        self.touching = True
+        if not self.asked["keep"]:
+            problems = self.remove("leftovers")
+            self.leftovers = list(self.removed)
+            if problems:
+                raise StepFailed("what an earlier run left cannot be removed: " + "; ".join(problems))
+        parts = self.prepare()
+        if self.boot(parts):
+            try:
+                return self.prove(parts)
+            except (StepFailed, CloudError) as error:
+                failed = self.steps.failed()
+                self.made.append(f"a new guest, because step '{failed['name']}' failed with the old one ({error})")
+                self.steps.forget_failure()
+                with self.steps.step("replacement") as entry:
+                    flow_cloud.delete_servers(self.cloud, self.guests, self.asked["timeout"])
+                    entry["detail"] = self.made[-1]
+            self.boot(parts)
+        return self.prove(parts)
+
+    def predict(self):
+        """In check mode: what a run would change."""
+        leftovers = flow_cloud.owned_servers(self.cloud, self.name)
+        if not self.asked["keep"]:
+            return [f"server {server['name']} would be removed" for server in leftovers]
+        living = [server["name"] for server in leftovers if server["status"] == "ACTIVE"]
+        wanted = [name for name, _ in flow_guest.wanted_names(self.name, self.asked["hosts"])]
+        return ([f"server {name} would be made" for name in wanted if name not in living]
+                + [f"server {name} would be removed" for name in living if name not in wanted])
+
+    def summary(self, servers):
+        """The steps, and the guests that stay, as lines to read."""
+        lines = self.steps.lines()
+        for server in servers if self.asked["keep"] else []:
+            lines += ["", f"Guest {server['name']} is {server['status']} on {server['host']} at {server['address']}.",
+                      *(f"  | {line}" for line in server["console"])]
+            lines += [f"Its screen: {server['novnc_url']}"] if server["novnc_url"] else []
+        return lines
+
+    def result(self):
+        shown = ("id", "name", "status", "host", "address", "console", "novnc_url")
+        servers = [{key: guest[key] for key in shown} for guest in self.guests]
+        return {"steps": self.steps.done, "summary": self.summary(servers), "services": self.services,
+                "service_table": flow_cloud.service_table(self.services), "agents": self.agents,
+                "servers": servers, "made": self.made, "removed": self.removed,
+                **({"server": servers[0]} if servers else {})}
