@@ -148,7 +148,7 @@ def rabbitmqctl(module, *arguments):
     if module.check_mode:
         return None
     module.fail_json(
-        msg=f"'rabbitmqctl {' '.join(arguments)}' ended with {code}: {user_command.tail(output, 5)}. "
+        msg=f"'rabbitmqctl {' '.join(arguments)}' ended with {code}: {user_command.telling(output, 2)}. "
         "Run this on a machine with a running broker (systemctl status rabbitmq-server)."
     )
 

@@ -14,7 +14,7 @@ description:
   - The outcome of a schema is compared with the alembic scripts of the installed package, which are read, never
     imported. So a run right after an upgrade of the package migrates, and any later one asks a single row.
   - A first migration that died halfway leaves tables that no second try can pass. Before it starts one on an empty
-    database, this module leaves the table C(nova_ansible_first_sync) there, and removes it afterwards. Where it is
+    database, this module leaves the view C(nova_ansible_first_sync) there, and removes it afterwards. Where it is
     found with a schema that never got to its first heads, every table of that database is dropped and the step starts
     again. A database that was complete once is never emptied.
   - While a service's steps run, a lock is held that outlives this module if it is killed, so that a second run waits
@@ -249,6 +249,12 @@ from ansible.module_utils import first_sync, outcome, sql_url, user_command
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 
+HALF_DONE = (
+    "\nThe database holds half of an earlier migration. If it was never in use, drop it and create it anew "
+    "(service_databases); else restore the backup from before that migration."
+)
+
+
 class StepFailed(Exception):
     """A step that did not come to its outcome, told for a person."""
 
@@ -262,12 +268,14 @@ def run_step(service, step, lock, timeout):
     code, output = user_command.run(argv, user, step["environment"], timeout, keep_fds=[lock.fileno()])
     seconds = round(time.monotonic() - started, 1)
     if code != 0:
-        raise StepFailed(f"'{' '.join(argv)}' as {user} ended with {code}: {user_command.tail(output)}")
+        advice = HALF_DONE if "already exists" in output or "Duplicate column" in output else ""
+        said = user_command.telling(output)
+        raise StepFailed(f"'{' '.join(argv)}' as {user} {user_command.ended(code)}: {said}{advice}")
     reason = outcome.lacking(step)
     if reason:
         raise StepFailed(
             f"'{' '.join(argv)}' as {user} ended with 0, but {reason}. Does the service's own configuration name the "
-            f"same database? It said: {user_command.tail(output, 5)}"
+            f"same database? It said: {user_command.telling(output, 4)}"
         )
     first_sync.finish(step["schema"])
     return seconds

@@ -140,8 +140,8 @@ def discover(module, hosts, nodes):
     left = unmapped(module.params)
     if left:  # a code of 2 alone is no failure: the scheduler's own discovery may have been quicker
         module.fail_json(
-            msg=f"'{' '.join(argv)}' ended with {code} and left {', '.join(left)} without a cell: "
-            f"{user_command.tail(output)}"
+            msg=f"'{' '.join(argv)}' {user_command.ended(code)} and left {', '.join(left)} without a cell: "
+            f"{user_command.telling(output)}"
         )
 
 

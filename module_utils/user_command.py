@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 
@@ -68,6 +69,14 @@ def stopped(process):
     return output
 
 
-def tail(output, lines=15):
-    """The last lines of an output that say something."""
-    return "\n".join([line for line in output.splitlines() if line.strip()][-lines:])
+def ended(code):
+    """How a command ended, for a person."""
+    return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+
+
+def telling(output, lines=8):
+    """What a person needs of an output: the line of its last exception or error, then its last lines."""
+    said = [line.rstrip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in said if re.match(r"(\w+\.)*\w*(Error|Exception)\b|error:", line.lstrip(), re.IGNORECASE)]
+    last = said[-lines:]
+    return "\n".join(([] if not errors or errors[-1] in last else [errors[-1]]) + last)

@@ -67,5 +67,12 @@ def test_a_lock_that_the_command_inherits_lasts_as_long_as_the_command(tmp_path)
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_the_tail_leaves_out_empty_lines():
-    assert user_command.tail("a\n\nb\n \nc\n", 2) == "b\nc"
+def test_of_a_long_output_the_last_error_and_the_end_are_told():
+    output = "Traceback:\n  File x\npymysql.err.OperationalError: (1050, 'exists')\n\n[SQL:\nCREATE\n]\n(Background)\n"
+    assert user_command.telling(output, 2) == "pymysql.err.OperationalError: (1050, 'exists')\n]\n(Background)"
+    assert user_command.telling("a\n\nError: broken\n \n", 2) == "a\nError: broken"
+
+
+def test_a_signal_is_told_as_such():
+    assert user_command.ended(-9) == "was killed by signal 9"
+    assert user_command.ended(4) == "ended with 4"
