@@ -191,7 +191,7 @@ class Apt:
                 "The package lists cannot be fetched, nothing was changed. Correct the source or mend the network:"
             ]
             for address, reason in failed:
-                where = apt_text.source_of(address, sources)
+                where = apt_text.source_of(address, reason, sources)
                 lines.append(f"{address}: {reason}" + (f" (from {where})" if where else ""))
             self.module.fail_json(msg="\n  - ".join(lines), **self.result)
         if code != 0:
@@ -283,7 +283,7 @@ def transact(module, apt: Apt) -> None:
             refuse_removals(module, apt.result, apt.simulate(arguments)[1])
         else:
             arguments = ["--no-remove", *arguments]
-        install(module, apt, arguments)
+        install(module, apt, arguments, status)
         changes, removals = apt_text.difference(status, apt.status())
     apt.result.update(
         installed=sorted(name for name, (old, _new) in changes.items() if not old),
@@ -326,7 +326,7 @@ def refuse_removals(module, result: dict, removals: dict) -> None:
         )
 
 
-def install(module, apt: Apt, arguments: list) -> None:
+def install(module, apt: Apt, arguments: list, before: dict) -> None:
     """Give debconf its answers, then fetch and install all with the services held."""
     params = module.params
     if params["debconf"]:
@@ -341,6 +341,8 @@ def install(module, apt: Apt, arguments: list) -> None:
         settle_bus(apt)
     if code != 0 and "remove is disabled" in output:
         refuse_removals(module, apt.result, apt.simulate(arguments[1:])[1])
+    if code != 0 and before == apt.status():
+        apt.fail("apt cannot do this, nothing was changed", output)
     if code != 0:
         apt.fail("The packages were not all installed", output)
     left = apt_text.missing(params["packages"], apt.status())

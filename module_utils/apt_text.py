@@ -9,9 +9,12 @@ DPKG_FORMAT = "${db:Status-Abbrev}\t${Package}\t${Version}\t${Provides}\n"
 _INSTALL = re.compile(r"^Inst (\S+?)(?::\S+)? (?:\[([^\]]*)\] )?\((\S+)", re.MULTILINE)
 _REMOVE = re.compile(r"^(?:Remv|Purg) (\S+?)(?::\S+)? \[([^\]]*)\]", re.MULTILINE)
 _FETCH = re.compile(
-    r"^(?:[WE]: )?(?:Failed to fetch |The repository '|Release file for )(\S+?)'?\s+(.*)$", re.MULTILINE
+    r"^[WE]: (?:Failed to fetch |Release file for |The repository ')(?P<address>\S+) +(?P<reason>.*)$", re.MULTILINE
 )
-_TELLING = re.compile(r"^(?:E: |dpkg: error|dpkg: dependency problems|Errors were encountered| \S+$|.*No space left)")
+_TELLING = re.compile(
+    r"^(?:E: |dpkg: error|dpkg: dependency problems|Errors were encountered|The following packages have unmet)"
+    r"|No space left"
+)
 
 
 def parse_status(text: str) -> dict:
@@ -61,25 +64,41 @@ def failed_fetches(text: str) -> list:
     return list(seen.items())
 
 
-def source_of(address: str, sources: dict) -> str:
-    """Return `path: line` of the package source whose base address is the longest start of an address, or ""."""
-    best = ("", "")
+def source_of(address: str, reason: str, sources: dict) -> str:
+    """Return `path: line` of the package source that a failed fetch belongs to, or "" when none fits.
+
+    The base address of the source is the start of the address; of several, the longest and the one of the same suite.
+    """
+    fits = []
     for path, text in sources.items():
-        for line in text.splitlines():
-            if line.lstrip().startswith("#"):
-                continue
-            for base in re.findall(r"[a-z+]+:/\S+", line):
+        for entry in _entries(path, text):
+            for base in re.findall(r"[a-z+]+:/[^\s;]+", entry):
                 base = base.rstrip("/")
-                if (address == base or address.startswith(f"{base}/")) and len(base) > len(best[0]):
-                    best = (base, f"{path}: {line.strip()}")
-    return best[1]
+                if address.rstrip("/") == base or address.startswith(f"{base}/"):
+                    words = set(re.split(r"[\s;/]+", f"{address} {reason}"))
+                    suites = set(re.split(r"[\s;]+", entry)) & words
+                    fits.append((len(base), len(suites), f"{path}: {entry}"))
+    return max(fits)[2] if fits else ""
+
+
+def _entries(path: str, text: str) -> list:
+    """Return the sources in a file, each as one line, in either of apt's two formats."""
+    lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    if not path.endswith(".sources"):
+        return [line for line in lines if line]
+    stanzas = re.split(r"\n\n+", "\n".join(lines).strip())
+    return ["; ".join(re.findall(r"^(?:Types|URIs|Suites): .*$", stanza, re.MULTILINE)) for stanza in stanzas]
 
 
 def telling_lines(text: str, limit: int = 15) -> list:
     """Return the few lines of an apt run that say why it failed; its end when none of them does."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if _TELLING.match(line)]
-    return (telling or lines)[-limit:]
+    telling, inside = [], False
+    for line in lines:
+        inside = bool(_TELLING.search(line)) or (inside and line.startswith(" "))
+        if inside:
+            telling.append(line)
+    return telling[:limit] or lines[-limit:]
 
 
 def hint(text: str) -> str:

@@ -85,7 +85,8 @@ def test_the_difference_of_two_states_reads_like_a_simulation():
 
 SOURCES = {
     "/etc/apt/sources.list": "# deb http://mirror.test/debian old main\ndeb http://mirror.test/debian bookworm main\n",
-    "/etc/apt/sources.list.d/sec.sources": "Types: deb\nURIs: http://mirror.test/debian-security/\nSuites: x\n",
+    "/etc/apt/sources.list.d/sec.sources": "# c\nTypes: deb\nURIs: http://mirror.test/debian-security/\nSuites: x\n"
+    "Signed-By: /k\n\nTypes: deb\nURIs: http://mirror.test/debian\nSuites: sid\n",
 }
 
 
@@ -100,19 +101,29 @@ SOURCES = {
         (
             "E: The repository 'http://mirror.test/debian-security x Release' does not have a Release file.",
             "http://mirror.test/debian-security",
-            "/etc/apt/sources.list.d/sec.sources: URIs: http://mirror.test/debian-security/",
+            "/etc/apt/sources.list.d/sec.sources: Types: deb; URIs: http://mirror.test/debian-security/; Suites: x",
         ),
         (
             "E: Release file for http://mirror.test/debian/dists/sid/InRelease is expired (invalid since 16d 5h).",
             "http://mirror.test/debian/dists/sid/InRelease",
-            "/etc/apt/sources.list: deb http://mirror.test/debian bookworm main",
+            "/etc/apt/sources.list.d/sec.sources: Types: deb; URIs: http://mirror.test/debian; Suites: sid",
         ),
     ],
 )
 def test_a_failed_fetch_leads_to_the_line_of_its_source(said, address, where):
     found = apt_text.failed_fetches(f"Hit:1 http://other.test/ x InRelease\n{said}\nW: Some index files failed.\n")
     assert [item[0] for item in found] == [address]
-    assert apt_text.source_of(address, SOURCES) == where
+    assert apt_text.source_of(*found[0], SOURCES) == where
+
+
+def test_a_plan_that_apt_cannot_make_is_told_with_its_reasons():
+    output = """\
+Reading package lists...
+The following packages have unmet dependencies:
+ nova-compute-lxc : Conflicts: nova-compute-hypervisor
+E: Unable to correct problems, you have held broken packages.
+"""
+    assert apt_text.telling_lines(output) == output.splitlines()[1:]
 
 
 def test_warnings_of_apt_are_no_failed_fetches():
