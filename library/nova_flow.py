@@ -124,8 +124,11 @@ steps:
   elements: dict
   returned: always
   sample: [{name: lease, seconds: 3.1, detail: "10.0.0.7", ok: true}]
-summary: {description: The steps and guests that stay as lines to read., type: list, elements: str, returned: always}
-service_table: {description: Nova's services as lines to read., type: list, elements: str, returned: always}
+summary:
+  description: The services, the steps and the guests that stay, as lines to read.
+  type: list
+  elements: str
+  returned: always
 services: {description: Nova's services as its API lists them., type: list, elements: dict, returned: always}
 agents: {description: Neutron's agents as its API lists them., type: list, elements: dict, returned: always}
 servers:

@@ -171,8 +171,8 @@ class Flow:
                 + [f"server {name} would be removed" for name in living if name not in wanted])
 
     def summary(self, servers):
-        """The steps, and the guests that stay, as lines to read."""
-        lines = self.steps.lines()
+        """The services, the steps and the guests that stay, as lines to read."""
+        lines = [*flow_cloud.service_table(self.services), "", *self.steps.lines()]
         for server in servers if self.asked["keep"] else []:
             lines += ["", f"Guest {server['name']} is {server['status']} on {server['host']} at {server['address']}.",
                       *(f"  | {line}" for line in server["console"])]
@@ -183,6 +183,5 @@ class Flow:
         shown = ("id", "name", "status", "host", "address", "console", "novnc_url")
         servers = [{key: guest[key] for key in shown} for guest in self.guests]
         return {"steps": self.steps.done, "summary": self.summary(servers), "services": self.services,
-                "service_table": flow_cloud.service_table(self.services), "agents": self.agents,
-                "servers": servers, "made": self.made, "removed": self.removed,
+                "agents": self.agents, "servers": servers, "made": self.made, "removed": self.removed,
                 **({"server": servers[0]} if servers else {})}

@@ -265,16 +265,24 @@ def ensure_group(cloud, name, port):
         made = True
         group = cloud.call("network", "POST", "/security-groups", {"security_group": {
             "name": name, "description": mark(name)}})["security_group"]
-    rules = [(rule["protocol"], rule["port_range_min"], rule["port_range_max"])
-             for rule in group["security_group_rules"]
-             if rule["direction"] == "ingress" and rule["ethertype"] == "IPv4"]
-    for protocol, low, high in (("icmp", None, None), ("tcp", port, port)):
-        if (protocol, low, high) not in rules:
-            made = True
-            cloud.call("network", "POST", "/security-group-rules", {"security_group_rule": {
-                "security_group_id": group["id"], "direction": "ingress", "ethertype": "IPv4", "protocol": protocol,
-                "port_range_min": low, "port_range_max": high}})
-    return group["id"], made
+    missing, extra = rule_changes(group["security_group_rules"], port)
+    for rule in extra:
+        cloud.remove("network", f"/security-group-rules/{rule['id']}")
+    for rule in missing:
+        cloud.call("network", "POST", "/security-group-rules", {
+            "security_group_rule": {"security_group_id": group["id"], **rule}})
+    return group["id"], made or bool(missing or extra)
+
+
+def rule_changes(rules, port):
+    """(the rules to make, the rules to delete), so that exactly ICMP and one TCP port come in; going out is free."""
+    wanted = [{"direction": "ingress", "ethertype": "IPv4", "protocol": protocol, "remote_ip_prefix": None,
+               "remote_group_id": None, "port_range_min": number, "port_range_max": number}
+              for protocol, number in (("icmp", None), ("tcp", port))]
+    present = [rule for rule in rules if rule["direction"] == "ingress"]
+    right = {index: rule for index, want in enumerate(wanted) for rule in present if rule.items() >= want.items()}
+    return ([want for index, want in enumerate(wanted) if index not in right],
+            [rule for rule in present if rule not in right.values()])
 
 
 def settle(read, problems, seconds):

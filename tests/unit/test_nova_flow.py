@@ -69,6 +69,28 @@ def test_settling_waits_for_what_comes_and_not_longer_than_told():
     assert flow_cloud.settle(lambda: ["down"], lambda listed: listed, 0) == (["down"], ["down"])
 
 
+ICMP = {"direction": "ingress", "ethertype": "IPv4", "protocol": "icmp", "remote_ip_prefix": None,
+        "remote_group_id": None, "port_range_min": None, "port_range_max": None}
+SSH = {**ICMP, "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}
+OUT = {**ICMP, "id": "out", "direction": "egress", "protocol": None}
+
+
+def test_a_new_security_group_gets_its_two_rules():
+    assert flow_cloud.rule_changes([OUT], 22) == ([ICMP, SSH], [])
+
+
+def test_a_right_security_group_is_left_alone():
+    assert flow_cloud.rule_changes([OUT, {**SSH, "id": "s"}, {**ICMP, "id": "i"}], 22) == ([], [])
+
+
+@pytest.mark.parametrize("other", [{"port_range_max": 2222}, {"remote_ip_prefix": "10.0.0.0/8"}, {"ethertype": "IPv6"},
+                                   {"port_range_min": 2222, "port_range_max": 2222}, {"protocol": "udp"}])
+def test_rules_that_do_not_belong_to_the_group_are_taken_out(other):
+    stray = {**SSH, **other, "id": "x"}
+    assert flow_cloud.rule_changes([OUT, {**ICMP, "id": "i"}, {**SSH, "id": "s"}, stray], 22) == ([], [stray])
+    assert flow_cloud.rule_changes([OUT, {**ICMP, "id": "i"}, stray], 22) == ([SSH], [stray])
+
+
 def test_servers_are_named_by_host():
     assert flow_guest.wanted_names("verify", []) == [("verify", None)]
     assert flow_guest.wanted_names("verify", ["h1", "h2"]) == [("verify-h1", "h1"), ("verify-h2", "h2")]
