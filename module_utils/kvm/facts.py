@@ -12,6 +12,7 @@ from ansible.module_utils.kvm import collect, probe
 from ansible.module_utils.kvm.classify import classify, known_class, ratios
 from ansible.module_utils.kvm.tree import Tree
 
+LIBVIRT_SECONDS = 30  # its daemon starts when asked, and asks QEMU first
 GATHER = ("cpu", "kvm", "users", "iommu", "memory", "numa", "power", "secure", "qemu", "libvirt")
 DEFAULT_GATHER = [name for name in GATHER if name != "libvirt"]
 CORE = {
@@ -61,7 +62,9 @@ def gather(root="/", level="full", parts=None, users=(), slice_ms=25, deadline=2
         found = part("qemu", lambda: _programs(tree, core.get("arch") or "")) or {}
         facts["programs"] = found
     if "libvirt" in parts:
-        facts["libvirt"] = part("libvirt", lambda: _domain_capabilities(tree, facts["programs"].get("virsh")))
+        facts["libvirt"] = part(
+            "libvirt", lambda: domain_capabilities(facts["programs"].get("virsh") if tree.live else None)
+        )
     facts["probe"] = part("probe", lambda: _probe(tree, level, slice_ms / 1000, deadline))
     offered = (facts["probe"] or {}).get("guest_cpu") or {}
     if "nested" in facts and isinstance(offered, dict) and "nested_vmx" in offered:
@@ -113,11 +116,16 @@ def _probe(tree, level, slice_seconds, deadline):
     return found
 
 
-def _run(*command):
+def _run(*command, timeout=2):
     """What a program prints; None if it is absent, slow or fails."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=2, check=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=timeout,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -133,17 +141,20 @@ def _programs(tree, arch):
     return found
 
 
-def _domain_capabilities(tree, virsh):
+def domain_capabilities(virsh):
     """What libvirt says of each virt_type, for comparison: it opens the node with more rights than its guests have."""
-    if not tree.live or not virsh:
-        return {"answers": False, "virt_types": {}}
     found = {}
-    for kind in ("kvm", "qemu"):
-        text = _run(virsh, "-q", "-c", "qemu:///system", "domcapabilities", "--virttype", kind)
-        domain = re.search(r"<domain>(\w+)</domain>", text or "")
-        model = re.search(r"<mode name='host-model'.*?<model[^>]*>([^<]+)</model>", text or "", re.DOTALL)
+
+    def ask(*words):
+        return _run(virsh, "-q", "-c", "qemu:///system", *words, timeout=LIBVIRT_SECONDS)
+
+    answers = bool(virsh) and ask("version") is not None
+    for kind in ("kvm", "qemu") if answers else ():
+        text = ask("domcapabilities", "--virttype", kind) or ""
+        domain = re.search(r"<domain>(\w+)</domain>", text)
+        model = re.search(r"<mode name='host-model'.*?<model[^>]*>([^<]+)</model>", text, re.DOTALL)
         found[kind] = {"offered": bool(domain and domain.group(1) == kind), "host_model": model and model.group(1)}
-    return {"answers": _run(virsh, "-q", "-c", "qemu:///system", "version") is not None, "virt_types": found}
+    return {"answers": answers, "virt_types": found}
 
 
 def wrong_options(options):

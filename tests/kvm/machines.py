@@ -280,14 +280,16 @@ def main():
         lines += [
             f"## {name}: {seconds:.0f} s",
             "",
-            f"`{what}`, kernel {packages.depends(arch, f'linux-image-{arch}')}",
+            f"`{what}`",
+            "",
+            f"Kernel {packages.depends(arch, f'linux-image-{arch}')}",
             "",
             "| phase | class | cause | ring-0/EL1 speed, of native | interpreted | failed tests | result |",
             "|---|---|---|---|---|---|---|",
             *[shown(*row) for row in rows],
             "",
         ]
-        print("\n".join(lines[-(len(rows) + 7) :]), flush=True)
+        print("\n".join(lines[-(len(rows) + 9) :]), flush=True)
         wrong += sum(bool(problems) for _phase, _answer, problems in rows)
     if options.record:
         today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

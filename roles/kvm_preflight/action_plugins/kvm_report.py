@@ -15,7 +15,7 @@ HEAD = ("host", "verdict", "cause", "virt_type", "what to do")
 
 
 def row(host, verdict):
-    if not verdict:
+    if "verdict" not in verdict:  # unreachable, or its task failed
         return (host, "-", "no answer", "-", "reach the host, and see why its task failed")
     cause = " + ".join([verdict["cause"], *(name for name in verdict["failed_checks"] if name != "acceleration")])
     return (host, verdict["verdict"], cause, verdict["recommended_virt_type"], verdict["remedy"] or "-")

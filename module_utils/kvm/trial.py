@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest without disk or network whose first words prove that it runs: its description, and what it says. Pure."""
+
+from __future__ import annotations
+
+import struct
+from xml.sax.saxutils import escape, quoteattr
+
+# arm64: write "RUNS" to the serial port of QEMU's virt board, then wait for ever
+ARM_WORD = "RUNS"
+ARM_UART = 0x09000000
+
+
+def arm_program():
+    code = [0xD2A12001]  # mov x1, #0x09000000
+    for letter in ARM_WORD:
+        code += [0x52800000 | ord(letter) << 5, 0x39000020]  # mov w0, #letter; strb w0, [x1]
+    code += [0xD503205F, 0x17FFFFFF]  # wfe; b .-4
+    return struct.pack(f"<{len(code)}I", *code)
+
+
+def says(arch):
+    """What the guest writes to its serial port when it runs; None where only its state can be looked at."""
+    return {"x86_64": "SeaBIOS", "aarch64": ARM_WORD}.get(arch)
+
+
+def cpu_element(mode, models):
+    if mode in ("host-model", "host-passthrough", "maximum"):
+        return f"<cpu mode={quoteattr(mode)}/>"
+    if mode == "custom" and models:
+        return f'<cpu mode="custom" match="exact"><model fallback="forbid">{escape(models[0])}</model></cpu>'
+    return ""
+
+
+def domain(name, arch, virt_type, serial, kernel=None, cpu_mode=None, cpu_models=()):
+    """libvirt's description of the guest."""
+    loader = '<bios useserial="yes"/>' if arch == "x86_64" else f"<kernel>{escape(kernel)}</kernel>" if kernel else ""
+    machine = ' machine="virt"' if arch == "aarch64" else ""
+    return (
+        f'<domain type={quoteattr(virt_type)}><name>{escape(name)}</name><memory unit="MiB">128</memory><vcpu>1</vcpu>'
+        f"<os><type arch={quoteattr(arch)}{machine}>hvm</type>{loader}</os>"
+        f"{cpu_element(cpu_mode, cpu_models)}<on_poweroff>destroy</on_poweroff><on_crash>destroy</on_crash><devices>"
+        f'<controller type="usb" model="none"/><memballoon model="none"/>'
+        f'<serial type="file"><source path={quoteattr(serial)}/><target port="0"/></serial>'
+        "</devices></domain>"
+    )
+
+
+def compare(libvirt, recommended):
+    """(agrees, text): our recommendation beside what libvirt offers."""
+    offered = bool(((libvirt or {}).get("virt_types") or {}).get("kvm", {}).get("offered"))
+    if offered == (recommended == "kvm"):
+        return True, f"libvirt {'offers' if offered else 'does not offer'} kvm, as recommended here"
+    if offered:
+        return False, (
+            "libvirt offers kvm, and is not believed: it only opens /dev/kvm, with more rights than its guests have, "
+            "and runs nothing"
+        )
+    return False, (
+        "libvirt does not offer kvm although it works here: install this architecture's QEMU, then restart libvirtd "
+        "(it remembers what it once found)"
+    )

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arm64 guest of kvm_trial in QEMU itself: it says its word."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible.module_utils.kvm import trial
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import machines  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+def test_arm_guest_says_its_word(tmp_path):
+    (tmp_path / "kernel").write_bytes(trial.arm_program())
+    process = subprocess.Popen(
+        [
+            *(machines.emulator("qemu-system-aarch64"), "-accel", "tcg", "-machine", "virt", "-cpu", "cortex-a57"),
+            *("-m", "128", "-nographic", "-nodefaults", "-serial", f"file:{tmp_path}/serial"),
+            *("-kernel", str(tmp_path / "kernel")),
+        ],
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        text, end = "", time.monotonic() + 60
+        while trial.ARM_WORD not in text and time.monotonic() < end and process.poll() is None:
+            time.sleep(0.1)
+            text = (tmp_path / "serial").read_text() if (tmp_path / "serial").exists() else ""
+        assert text == trial.ARM_WORD
+    finally:
+        process.kill()
+        process.wait()

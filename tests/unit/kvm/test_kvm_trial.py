@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The throw-away guest's description, and our recommendation beside libvirt's opinion."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+from ansible.module_utils.kvm import trial
+
+
+def test_guest_has_neither_disk_nor_network():
+    tree = ElementTree.fromstring(trial.domain("name", "x86_64", "qemu", "/log/serial", cpu_mode="host-model"))
+    assert tree.get("type") == "qemu"
+    assert {device.tag for device in tree.find("devices")} == {"controller", "memballoon", "serial"}
+    assert tree.find("os/bios").get("useserial") == "yes"
+    assert tree.find("cpu").get("mode") == "host-model"
+
+
+@pytest.mark.parametrize(
+    "mode, models, wanted",
+    [
+        (None, [], None),
+        ("none", [], None),
+        ("custom", [], None),
+        ("custom", ["Nehalem", "Penryn"], "Nehalem"),
+        ("custom", ["<&>"], "<&>"),
+    ],
+)
+def test_cpu_is_novas(mode, models, wanted):
+    tree = ElementTree.fromstring(trial.domain("n", "x86_64", "kvm", "/s", cpu_mode=mode, cpu_models=models))
+    assert tree.findtext("cpu/model") == wanted
+
+
+def test_other_architectures_have_their_own_words():
+    tree = ElementTree.fromstring(trial.domain("n", "aarch64", "kvm", "/s", kernel="/k"))
+    assert (tree.findtext("os/kernel"), tree.find("os/type").get("machine")) == ("/k", "virt")
+    assert trial.says("aarch64") and trial.says("s390x") is None
+    assert tree.find("os/bios") is None
+
+
+@pytest.mark.parametrize(
+    "offered, recommended, agrees, words",
+    [
+        (True, "kvm", True, "offers kvm"),
+        (False, "qemu", True, "does not offer"),
+        (True, "qemu", False, "not believed"),
+        (False, "kvm", False, "restart libvirtd"),
+    ],
+)
+def test_comparison(offered, recommended, agrees, words):
+    found = trial.compare({"virt_types": {"kvm": {"offered": offered}}}, recommended)
+    assert (found[0], words in found[1]) == (agrees, True)
+
+
+def test_silent_libvirt_offers_nothing():
+    assert trial.compare({"answers": False, "virt_types": {}}, "kvm")[0] is False
