@@ -1,0 +1,70 @@
+# Each target is what a person could type; README.md says when.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export LAB_NAME ?= lab
+INVENTORY ?= inventory/lab
+BIN := .venv/bin
+PLAYBOOK := $(BIN)/ansible-playbook
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help lab lab-machines lab-down lab-secrets deploy plan verify bench lint unit molecule test test-slow
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+# Python packages, locked. Debian keeps venv in a package of its own.
+.venv: .venv/.complete
+.venv/.complete: requirements/test.txt
+	python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && apt-get install -qq -y python3-venv; }
+	python3 -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	touch $@
+
+## make lab            machines on this computer, a cloud on them, a living guest (LAB_SUITE, LAB_COMPUTES, LAB_NAME)
+lab: lab-machines lab-secrets
+	$(PLAYBOOK) -i inventory/lab playbooks/site.yml -e verify_keep=true
+
+lab-machines: .venv
+	$(PLAYBOOK) playbooks/lab.yml
+
+lab-secrets: .venv
+	$(PLAYBOOK) -i inventory/lab playbooks/secrets.yml -e secrets_path=$(CURDIR)/.lab/$(LAB_NAME)/secrets.yml
+
+## make lab-down       takes the machines of LAB_NAME away
+lab-down: .venv
+	$(PLAYBOOK) playbooks/lab_down.yml
+
+## make deploy         the cloud of INVENTORY
+deploy: .venv
+	$(PLAYBOOK) -i $(INVENTORY) playbooks/site.yml
+
+## make plan           what a deployment of INVENTORY would change; changes nothing
+plan: .venv
+	$(PLAYBOOK) -i $(INVENTORY) playbooks/site.yml --check --diff
+
+## make verify         proves the cloud of INVENTORY with a guest and removes it
+verify: .venv
+	$(PLAYBOOK) -i $(INVENTORY) playbooks/verify.yml
+
+## make lint           yamllint, ansible-lint (production), ruff, syntax of every playbook
+lint: .venv
+	yamllint --strict .
+	ansible-lint
+	ruff check .
+	ruff format --check .
+
+## make unit           unit tests
+unit: .venv
+	$(BIN)/pytest -q tests/unit
+
+## make molecule       every scenario on real machines, one after another
+SCENARIOS ?= faults trixie bookworm allinone external
+molecule: .venv
+	for scenario in $(SCENARIOS); do $(BIN)/molecule test -s $$scenario; done
+
+## make test           everything above
+test: lint unit molecule
+
+## make test-slow      the KVM verification in emulated machines
+test-slow: .venv
+	$(BIN)/pytest -q tests/kvm
