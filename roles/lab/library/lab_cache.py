@@ -6,8 +6,8 @@ DOCUMENTATION = r"""
 module: lab_cache
 short_description: Run the package cache that all labs of a checkout share
 description:
-  - Finds the Debian mirror in this computer's own apt configuration and runs apt-cacher-ng in front of it, on a loopback
-    port, with everything it writes in one directory; a socket file in that directory is the labs' way in.
+  - Finds the Debian mirror in this computer's own apt configuration and runs apt-cacher-ng in front of it, on a
+    loopback port, with everything it writes in one directory; a socket file in that directory is the labs' way in.
   - With C(state=absent) the processes end and the packages stay.
 options:
   root:

@@ -62,7 +62,7 @@ def install(packages: list, daemons: list) -> None:
     descriptor, policy = tempfile.mkstemp(prefix="lab-policy-")
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
-            stream.write("#!/bin/sh\n# nova-ansible lab: services stay down while their packages are installed\nexit 101\n")
+            stream.write("#!/bin/sh\n# nova-ansible lab: no service starts while its package is installed\nexit 101\n")
         os.chmod(policy, 0o755)
         if own:
             run(["install", "-m", "0755", policy, POLICY])
@@ -95,7 +95,7 @@ def main() -> None:
     packages = module.params["packages"]
     missing = sorted(name for name, path in packages.items() if not os.path.exists(path))
     if missing and not os.path.exists("/usr/bin/apt-get"):
-        module.fail_json(msg=f"This is no Debian system (no apt-get); install what brings {', '.join(missing)} by hand.")
+        module.fail_json(msg=f"This computer has no apt-get; install by hand what brings {', '.join(missing)}.")
     if missing and not module.check_mode:
         try:
             install(missing, [daemon for daemon in module.params["daemons"] if daemon in missing])

@@ -149,7 +149,8 @@ def started(params: dict, machines: list, check_mode: bool) -> list:
     actions += [f"started {machine.name}" for machine in down]
     known = os.path.join(directory, "known_hosts")
     if check_mode:
-        return actions + [f"hosts of {machine.name}" for machine in machines if machine not in new and machine.missing_hosts()]
+        old = [machine for machine in machines if machine not in new]
+        return actions + [f"hosts of {machine.name}" for machine in old if machine.missing_hosts()]
     for machine in gone:
         machine.stop(10)
         machine.remove()
@@ -182,6 +183,11 @@ def stopped(params: dict, machines: list, check_mode: bool) -> list:
     return [f"stopped {machine.name}" for machine in up]
 
 
+def bring_back(params: dict, machines: list, check_mode: bool) -> list:
+    """Start machines that were just shut down; in check mode they still run, and a look would predict nothing."""
+    return [f"started {machine.name}" for machine in machines] if check_mode else started(params, machines, False)
+
+
 def saved(params: dict, machines: list, check_mode: bool) -> list:
     """Turn the first machine of each kind into a layer; start again what ran."""
     first = list({machine.row["kind"]: machine for machine in reversed(machines)}.values())[::-1]
@@ -201,7 +207,7 @@ def saved(params: dict, machines: list, check_mode: bool) -> list:
         known = os.path.join(params["directory"], "known_hosts")
         write_file(known, "".join(machine.host_key() for machine in rows if machine.exists()))
     actions += [f"saved {machine.name} to {targets[machine.name]}" for machine in first]
-    return actions + (started(params, up, check_mode) if not check_mode else [f"started {machine.name}" for machine in up])
+    return actions + bring_back(params, up, check_mode)
 
 
 def absent(params: dict, machines: list, check_mode: bool) -> list:
@@ -237,7 +243,7 @@ def act(params: dict, check_mode: bool) -> list:
     machines = [machine for machine in machines if not params["only"] or machine.name in params["only"]]
     if params["state"] == "restarted":
         actions = stopped(params, machines, check_mode)
-        return actions + (started(params, machines, False) if not check_mode else [f"started {m.name}" for m in machines])
+        return actions + bring_back(params, machines, check_mode)
     functions = {"started": started, "stopped": stopped, "saved": saved, "absent": absent}
     return functions[params["state"]](params, machines, check_mode)
 

@@ -6,10 +6,10 @@ DOCUMENTATION = r"""
 module: lab_network
 short_description: Make the network namespaces of a lab, and its ways in and out
 description:
-  - A lab is a network namespace with a management and a provider bridge; each machine is a namespace with C(eth0) on the
-    one and C(eth1) on the other. Nothing of it, no address and no device, exists outside these namespaces.
-  - Two ways lead out of it - the package cache, offered inside at the lab's gateway address, and one loopback port for each
-    forward, e.g. for a browser to reach the noVNC proxy.
+  - A lab is a network namespace with a management and a provider bridge; each machine is a namespace with C(eth0) on
+    the one and C(eth1) on the other. Nothing of it, no address and no device, exists outside these namespaces.
+  - Two ways lead out of it - the package cache, offered inside at the lab's gateway address, and one loopback port for
+    each forward, e.g. for a browser to reach the noVNC proxy.
   - Repairs what is missing. C(state=absent) removes all of it.
 options:
   root:
@@ -74,7 +74,7 @@ BRIDGES = {"mgmt": MANAGEMENT_GATEWAY, "prov": PROVIDER_GATEWAY}
 
 
 def links(space: str) -> dict:
-    """Return the devices of a namespace by name: state, master, alias and addresses; empty when there is no such namespace."""
+    """Return the devices of a namespace by name: state, master, alias, addresses; none when it does not exist."""
     if not os.path.exists(f"/run/netns/{space}"):
         return {}
     done = run(["ip", "-n", space, "-j", "-d", "address", "show"], check=False)
@@ -95,50 +95,50 @@ def check_owner(lab: str, directory: str) -> dict:
     owner = found.get("mgmt", {}).get("alias", "")
     if owner and owner != directory and os.path.isdir(owner):
         raise LabError(
-            f"The network namespace {namespace(lab)} belongs to the lab in {owner}, another checkout: choose another LAB_NAME, "
-            "or take that one down."
+            f"The network namespace {namespace(lab)} belongs to the lab in {owner}, another checkout: choose another "
+            "LAB_NAME, or take that one down."
         )
     return found
 
 
 def bridge_steps(lab: str, directory: str, found: dict) -> list:
-    """Return the `ip` commands that the lab's own namespace lacks, each with what it is for."""
+    """Return the arguments of `ip` that make what the lab's own namespace lacks."""
     space = namespace(lab)
     steps = []
     if not found:
-        steps += [(f"namespace {space}", ["netns", "add", space]), ("", ["-n", space, "link", "set", "lo", "up"])]
+        steps += [["netns", "add", space], ["-n", space, "link", "set", "lo", "up"]]
     for bridge, address in BRIDGES.items():
         if bridge not in found:
-            steps.append((f"bridge {bridge} {address}", ["-n", space, "link", "add", bridge, "type", "bridge"]))
-            steps.append(("", ["-n", space, "link", "set", bridge, "alias", directory]))
+            steps.append(["-n", space, "link", "add", bridge, "type", "bridge"])
+            steps.append(["-n", space, "link", "set", bridge, "alias", directory])
         if f"{address}/{PREFIX}" not in found.get(bridge, {}).get("addresses", ()):
-            steps.append(("", ["-n", space, "address", "replace", f"{address}/{PREFIX}", "dev", bridge]))
+            steps.append(["-n", space, "address", "replace", f"{address}/{PREFIX}", "dev", bridge])
         if not found.get(bridge, {}).get("up"):
-            steps.append(("", ["-n", space, "link", "set", bridge, "up"]))
+            steps.append(["-n", space, "link", "set", bridge, "up"])
     return steps
 
 
 def machine_steps(lab: str, machine: dict, bridges: dict, found: dict) -> list:
-    """Return the `ip` commands that one machine's namespace lacks. Inside a running machine eth1 may have moved on."""
+    """Return the arguments of `ip` that make what a machine's namespace lacks."""
     space, own = namespace(lab), namespace(lab, machine["name"])
     number = machine["address"].rpartition(".")[2]
     steps = []
     if not os.path.exists(f"/run/netns/{own}"):
-        steps += [(f"namespace {own}", ["netns", "add", own]), ("", ["-n", own, "link", "set", "lo", "up"])]
+        steps += [["netns", "add", own], ["-n", own, "link", "set", "lo", "up"]]
     for device, bridge, peer in (("eth0", "mgmt", f"m{number}"), ("eth1", "prov", f"p{number}")):
-        if not (peer in bridges and device in found):
+        whole = peer in bridges and device in found
+        if not whole:
             # A namespace whose name is gone lives on while processes are in it, and so do its devices.
-            steps += [("", ["-n", space, "link", "delete", peer])] if peer in bridges else []
-            steps += [("", ["-n", own, "link", "delete", device])] if device in found else []
-            pair = ["link", "add", peer, "netns", space, "type", "veth", "peer", "name", device, "netns", own]
-            steps.append((f"{device} of {machine['name']}", pair))
-            steps.append(("", ["-n", own, "link", "set", device, "up"]))
-        if device not in found or bridges.get(peer, {}).get("master") != bridge or not bridges[peer]["up"]:
-            steps.append(("", ["-n", space, "link", "set", peer, "master", bridge, "up"]))
-    fresh = "m" + number not in bridges
+            steps += [["-n", space, "link", "delete", peer]] if peer in bridges else []
+            steps += [["-n", own, "link", "delete", device]] if device in found else []
+            steps.append(["link", "add", peer, "netns", space, "type", "veth", "peer", "name", device, "netns", own])
+            steps.append(["-n", own, "link", "set", device, "up"])
+        if not whole or bridges[peer]["master"] != bridge or not bridges[peer]["up"]:
+            steps.append(["-n", space, "link", "set", peer, "master", bridge, "up"])
+    fresh = f"m{number}" not in bridges
     if fresh or f"{machine['address']}/{PREFIX}" not in found.get("eth0", {}).get("addresses", ()):
-        steps.append(("", ["-n", own, "address", "replace", f"{machine['address']}/{PREFIX}", "dev", "eth0"]))
-        steps.append(("", ["-n", own, "route", "replace", "default", "via", MANAGEMENT_GATEWAY]))
+        steps.append(["-n", own, "address", "replace", f"{machine['address']}/{PREFIX}", "dev", "eth0"])
+        steps.append(["-n", own, "route", "replace", "default", "via", MANAGEMENT_GATEWAY])
     return steps
 
 
@@ -176,7 +176,7 @@ def present(lab: dict, directory: str, check_mode: bool) -> list:
     steps = bridge_steps(name, directory, found)
     for machine in lab["machines"]:
         steps += machine_steps(name, machine, found, links(namespace(name, machine["name"])))
-    for what, step in steps:
+    for step in steps:
         if not check_mode:
             run(["ip", *step])
         actions.append(" ".join(["ip", *step]))

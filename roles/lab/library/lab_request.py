@@ -36,7 +36,7 @@ options:
     type: str
     default: ""
   layer:
-    description: Name of a set of package layers to start new machines on; empty takes what the lab was made with, else none.
+    description: Set of package layers to start new machines on; empty takes what the lab was made with, else none.
     type: str
     default: ""
   minimum_disk_gb:
@@ -102,8 +102,8 @@ def check_overlay(directory: str) -> None:
     if done.returncode != 0:
         reason = (done.stderr.strip() or "mount failed").splitlines()[0]
         raise LabError(
-            f"An overlay cannot be mounted in {directory} ({reason}). The kernel needs overlayfs (modprobe overlay) and "
-            "the directory a file system that can carry an upper layer (ext4, xfs, btrfs; not another overlay, not NFS): "
+            f"An overlay cannot be mounted in {directory} ({reason}). It needs overlayfs in the kernel (modprobe "
+            "overlay) and a file system that can carry an upper layer (ext4, xfs, btrfs; not an overlay, not NFS): "
             "make .lab a symbolic link to a directory on such a disk."
         )
 
@@ -113,8 +113,8 @@ def check_room(directory: str, minimum_gb: int) -> None:
     free = shutil.disk_usage(directory).free / 1e9
     if free < minimum_gb:
         raise LabError(
-            f"{free:.1f} GB are free in {directory}, a lab needs {minimum_gb}: make room there, take down a lab that is "
-            "not needed (make lab-down LAB_NAME=...), or make .lab a symbolic link to a directory on a bigger disk."
+            f"{free:.1f} GB are free in {directory}, a lab needs {minimum_gb}: make room, take down a lab that is not "
+            "needed (make lab-down LAB_NAME=...), or make .lab a symbolic link to a directory on a bigger disk."
         )
 
 
@@ -125,7 +125,7 @@ def check_memory(machines: list) -> None:
     needed = sum(machine["memory_mb"] for machine in machines)
     if available < needed:
         raise LabError(
-            f"{available} MB of memory are available; {', '.join(machine['name'] for machine in machines)} with a deployed "
+            f"{available} MB of memory are available; {', '.join(row['name'] for row in machines)} with a deployed "
             f"cloud need {needed} MB: end what uses the memory, take down another lab, or ask for fewer computes."
         )
 
@@ -136,10 +136,11 @@ def check_layer(layers: str, plan: dict) -> None:
     if plan["layer"] not in known:
         raise LabError(f"LAB_LAYER is {plan['layer']!r}; {layers} holds: {', '.join(known) or 'nothing'}.")
     for path in glob.glob(os.path.join(glob.escape(os.path.join(layers, plan["layer"])), "*", "layer.json")):
-        if read_json(path).get("suite") != plan["suite"]:
+        suite = read_json(path).get("suite")
+        if suite != plan["suite"]:
             raise LabError(
-                f"LAB_LAYER={plan['layer']} holds packages of {read_json(path).get('suite')}, the lab is of {plan['suite']}: "
-                "set LAB_SUITE to that, or choose another layer."
+                f"LAB_LAYER={plan['layer']} holds packages of {suite}, the lab is of {plan['suite']}: "
+                f"set LAB_SUITE={suite}, or choose another layer."
             )
 
 

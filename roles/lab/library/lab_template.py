@@ -98,7 +98,7 @@ def finish(root: str, suite: str, port: int, mirror: dict) -> None:
         run(["chroot", root, *command])
 
 
-def make(root: str, suite: str, port: int, mirror: dict) -> None:
+def make(root: str, suite: str, port: int, mirror: dict, lock: int) -> None:
     """Make the root file system under another name and rename it when it is whole."""
     building = f"{root}.building"
     shutil.rmtree(building, ignore_errors=True)
@@ -108,7 +108,12 @@ def make(root: str, suite: str, port: int, mirror: dict) -> None:
     env = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     with open(log, "wb") as output:
         done = subprocess.run(
-            bootstrap_command(suite, building, sources), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env,
+            bootstrap_command(suite, building, sources),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=env,
+            pass_fds=(lock,),  # if this module is killed, the next one waits until mmdebstrap has ended too
             check=False,
         )
     if done.returncode != 0:
@@ -142,10 +147,10 @@ def main() -> None:
     changed = not os.path.isdir(root)
     if changed and not module.check_mode:
         try:
-            with locked(os.path.join(directory, "lock")):
+            with locked(os.path.join(directory, "lock")) as lock:
                 changed = not os.path.isdir(root)
                 if changed:
-                    make(root, params["suite"], params["cache_port"], params["mirror"])
+                    make(root, params["suite"], params["cache_port"], params["mirror"], lock)
         except LabError as error:
             module.fail_json(msg=str(error))
     module.exit_json(

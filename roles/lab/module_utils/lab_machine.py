@@ -29,7 +29,14 @@ from ansible.module_utils.lab_process import (
 
 DEVICES = ("/dev/kvm", "/dev/fuse", "/dev/net/tun", "/dev/vhost-net", "/dev/vhost-vsock", "/dev/loop-control")
 DEVICE_GROUPS = {"/dev/kvm": "kvm", "/dev/vhost-net": "kvm", "/dev/vhost-vsock": "kvm"}
-SHORT_LIVED = ("etc/machine-id", "etc/ssh/ssh_host_*", "var/log/journal/*", "var/lib/systemd/random-seed", "tmp/*", "var/tmp/*")
+SHORT_LIVED = (
+    "etc/machine-id",
+    "etc/ssh/ssh_host_*",
+    "var/log/journal/*",
+    "var/lib/systemd/random-seed",
+    "tmp/*",
+    "var/tmp/*",
+)
 # The mount lives in a namespace of its own and ends with the machine. `volatile` makes fsync free; a kernel without it
 # gets the plain mount, and the mark it leaves is removed because a lab's disk need not survive a crash of the computer.
 # systemd-nspawn --keep-unit leaves a reboot to whom it runs under and tells so by exit code 133. It runs in a control
@@ -173,8 +180,14 @@ class Machine:
 
     def identify(self, public_key: str) -> None:
         """Write into the upper layer what makes this machine itself."""
-        for part, mode in (("upper", 0o755), ("upper/etc", 0o755), ("upper/root", 0o700), ("upper/root/.ssh", 0o700),
-                           ("upper/etc/ssh", 0o755), ("upper/etc/tmpfiles.d", 0o755)):
+        for part, mode in (
+            ("upper", 0o755),
+            ("upper/etc", 0o755),
+            ("upper/root", 0o700),
+            ("upper/root/.ssh", 0o700),
+            ("upper/etc/ssh", 0o755),
+            ("upper/etc/tmpfiles.d", 0o755),
+        ):
             os.makedirs(self.path(part), exist_ok=True)
             os.chmod(self.path(part), mode)
         key = self.path("upper/etc/ssh/ssh_host_ed25519_key")
@@ -223,18 +236,29 @@ class Machine:
         if self.cgroup:
             os.makedirs(self.cgroup, exist_ok=True)
         nspawn = [
-            *self.scope(), "systemd-nspawn", "--quiet", "--boot", "--directory=root", f"--machine={self.full_name}",
-            f"--hostname={self.name}", "--register=no", "--keep-unit", "--capability=all", "--resolv-conf=off",
-            "--timezone=off", f"--network-namespace-path=/run/netns/{namespace(self.lab['name'], self.name)}",
+            *self.scope(),
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            "--directory=root",
+            f"--machine={self.full_name}",
+            f"--hostname={self.name}",
+            "--register=no",
+            "--keep-unit",
+            "--capability=all",
+            "--resolv-conf=off",
+            "--timezone=off",
+            f"--network-namespace-path=/run/netns/{namespace(self.lab['name'], self.name)}",
         ]
-        command = ["unshare", "--mount", "--propagation=slave", "sh", "-c", LAUNCH, "lab", self.cgroup, options, *nspawn]
-        start(self.pidfile, command, self.dir, self.path("console.log"), ENVIRONMENT)
+        launch = ["unshare", "--mount", "--propagation=slave", "sh", "-c", LAUNCH, "lab", self.cgroup, options]
+        start(self.pidfile, [*launch, *nspawn], self.dir, self.path("console.log"), ENVIRONMENT)
 
     def scope(self) -> list:
         """Return the prefix that puts a machine under the care of systemd where that runs this computer."""
         if not os.path.isdir("/run/systemd/system"):
             return []
-        return ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes", f"--unit={self.full_name}", "--"]
+        scope = ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes"]
+        return [*scope, f"--unit={self.full_name}", "--"]
 
     def wait_booted(self, seconds: float) -> None:
         """Wait until the machine's sshd greets."""
@@ -246,7 +270,8 @@ class Machine:
         while not in_namespace(namespace(self.lab["name"]), greets):
             if not self.pid() or time.monotonic() > deadline:
                 what = f"did not answer on ssh within {seconds:.0f} s" if self.pid() else "ended while it booted"
-                raise LabError(f"{self.name} {what}. Its console ({self.path('console.log')}) says:\n{tail(self.path('console.log'))}")
+                console = self.path("console.log")
+                raise LabError(f"{self.name} {what}. Its console ({console}) says:\n{tail(console)}")
             time.sleep(0.1)
         leader = self.leader()
         write_file(self.path("leader.pid"), json.dumps({"pid": leader, "start": start_time(leader)}))

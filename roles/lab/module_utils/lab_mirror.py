@@ -17,8 +17,14 @@ def apt_uris() -> list:
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     text = run(command).stdout
     if not text.strip():  # apt speaks only of sources that it has read once
-        run(["apt-get", "-q", "update"], check=False)
+        update = run(["apt-get", "-q", "update"], check=False)
         text = run(command).stdout
+        if not text.strip():
+            errors = [line for line in update.stderr.splitlines() if line.startswith(("E:", "W:"))]
+            raise LabError(
+                "This computer's apt has no source that it can read, so the lab knows no Debian mirror: check "
+                f"/etc/apt/sources.list* and the network. apt-get update says: {' '.join(errors[:3]) or 'nothing'}"
+            )
     return list(dict.fromkeys(line.strip().rstrip("/") for line in text.splitlines() if line.strip()))
 
 
@@ -70,8 +76,8 @@ def find_mirror(suite: str, architecture: str, uris: list, fetch) -> dict:
                 reasons.append(reason)
     if not found["main"]:
         raise LabError(
-            f"No mirror of Debian {suite} answers among this computer's apt sources. Check the network and `apt-get update`, "
-            f"or add a Debian source. Tried: {'; '.join(reasons) or 'nothing, apt has no sources'}."
+            f"No mirror of Debian {suite} answers among this computer's apt sources. Check the network and "
+            f"`apt-get update`, or add a Debian source. Tried: {'; '.join(reasons) or 'nothing, apt has no sources'}."
         )
     release, _ = fetch(found["main"], f"{suite}-updates")
     found["updates"] = release.get("Origin") == "Debian"

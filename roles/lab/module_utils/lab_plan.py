@@ -30,7 +30,7 @@ def check_name(name: str) -> str:
     """Return the name of a lab, which becomes part of names of namespaces, directories and sockets."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,11}", name):
         raise PlanError(
-            f"LAB_NAME is {name!r}; use 1 to 12 characters of a-z, 0-9 and '-', the first one a letter, e.g. LAB_NAME=lab2."
+            f"LAB_NAME is {name!r}; use 1 to 12 characters of a-z, 0-9 and '-', the first one a letter, e.g. lab2."
         )
     if name in ("cache", "templates", "layers"):
         raise PlanError(f"LAB_NAME is {name!r}, which is the name of a directory that all labs share; choose another.")
@@ -78,8 +78,8 @@ def merge_request(asked: dict, remembered: dict | None) -> dict:
         if before.get(key) and result[key] != before[key]:
             name = before.get("name")
             raise PlanError(
-                f"Lab {name!r} was made with LAB_{key.upper()}={before[key]}, and LAB_{key.upper()}={result[key]} is asked for "
-                f"now. Take it down first (make lab-down LAB_NAME={name}) or choose another LAB_NAME."
+                f"Lab {name!r} was made with LAB_{key.upper()}={before[key]}, and LAB_{key.upper()}={result[key]} is "
+                f"asked for now. Take it down first (make lab-down LAB_NAME={name}) or choose another LAB_NAME."
             )
     return result
 

@@ -23,7 +23,7 @@ class LabError(Exception):
 
 def run(argv: list, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
     """Run a command; its failure becomes a LabError that quotes the last lines it wrote."""
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **kwargs)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, **kwargs)
     if check and done.returncode != 0:
         tail = " | ".join((done.stderr or done.stdout).strip().splitlines()[-5:])
         raise LabError(f"`{' '.join(argv)}` failed with exit code {done.returncode}: {tail or 'no output'}")
@@ -60,11 +60,11 @@ def write_file(path: str, text: str, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def locked(path: str):
-    """Let one process at a time into what the labs share."""
+    """Let one process at a time into what the labs share; a child that is given the descriptor keeps the lock."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        yield stream.fileno()
 
 
 def running(pidfile: str) -> int:
