@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import re
 from pathlib import Path
 
 import yaml
@@ -17,22 +19,41 @@ FOREIGN = {".git", ".venv", ".lab", ".cache", ".ansible", ".pytest_cache", ".ruf
 PLATFORM = ["mariadb", "rabbitmq", "memcached", "keystone", "placement", "glance", "neutron"]
 
 
-class Loader(yaml.SafeLoader):
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML with Ansible's own tags, whose values are taken as they stand."""
 
 
 Loader.add_multi_constructor("!", lambda loader, suffix, node: loader.construct_scalar(node))
 
 
+@functools.cache
 def load(path: Path):
     """Return what a YAML file holds."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506
 
 
-def files(*patterns: str) -> list[Path]:
+@functools.cache
+def everything() -> tuple[Path, ...]:
+    """Return every file of the project, without descending into folders that are not its own."""
+    found: list[Path] = []
+    for folder, names, leaves in os.walk(ROOT):
+        names[:] = [name for name in names if name not in FOREIGN]
+        found += [Path(folder, leaf) for leaf in leaves]
+    return tuple(sorted(found))
+
+
+@functools.cache
+def pattern(glob: str) -> re.Pattern:
+    """Return a glob as a regular expression: **/ is any folder or none, * stays within one."""
+    known = {"**/": "(?:.*/)?", "*": "[^/]*"}
+    return re.compile("".join(known.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*)", glob)))
+
+
+@functools.cache
+def files(*globs: str) -> tuple[Path, ...]:
     """Return the project's files that match one of the glob patterns."""
-    found = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
-    return sorted(path for path in found if not FOREIGN & set(path.relative_to(ROOT).parts))
+    patterns = [pattern(glob) for glob in globs]
+    return tuple(path for path in everything() if any(p.fullmatch(short(path)) for p in patterns))
 
 
 def short(path: Path) -> str:
@@ -43,11 +64,10 @@ def short(path: Path) -> str:
 def role_data(role: str, kind: str) -> dict:
     """Return the variables of a role's `vars` or `defaults`: one file or the union of a folder's."""
     paths = files(f"roles/{role}/{kind}/main.yml", f"roles/{role}/{kind}/main/*.yml")
-    if kind == "defaults":
-        paths += files(f"roles/{role}/defaults/[!m]*.yml")
     return {key: value for path in paths for key, value in (load(path) or {}).items()}
 
 
+@functools.cache
 def role_names() -> list[str]:
     """Return the names of all roles."""
     return sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir() and any(path.iterdir()))
@@ -123,6 +143,10 @@ class Plan:
             **inventory["hosts"][host],
             "ansible_facts": {"machine": {"cpus": 4, "suite": "trixie", "ovs_datapath": "netdev", "memory_mb": 8000}},
             "ansible_check_mode": False,
+            "kvm_preflight_verdict": {
+                "recommended_virt_type": "qemu",
+                "recommended": {"cpu_mode": None, "cpu_models": []},
+            },
             "groups": groups,
             "group_names": [name for name, hosts in groups.items() if host in hosts and name != "all"],
             "hostvars": inventory["hosts"],
@@ -145,6 +169,13 @@ ALL_IN_ONE = {
 OWN_PLATFORM = {
     "groups": SPLIT["groups"] | {name: [] for name in PLATFORM},
     "hosts": SPLIT["hosts"],
+}
+THEIR_BROKER = {
+    "address": "198.51.100.6",
+    "port": 5672,
+    "user": "neutron",
+    "password": "agents-of-theirs-1",
+    "vhost": "/",
 }
 EXTERNAL = {
     "mariadb": {"address": "198.51.100.5", "port": 3306, "admin_user": "root", "admin_password": "admin-of-theirs-1"},
