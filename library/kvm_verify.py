@@ -205,6 +205,10 @@ repairs:
   returned: always
   type: list
   elements: dict
+repairable:
+  description: Whether that would put right every row that fails.
+  returned: always
+  type: bool
 msg:
   description: Every failing row as "name, found, wanted, do", the first about acceleration; the warnings if none fails.
   returned: always

@@ -422,6 +422,22 @@ class Judge:
         return acts
 
 
+def repairable(court, failing):
+    """Whether each failing row is one that repairs() puts right."""
+    acts = {act["act"] for act in court.repairs()}
+    modules = {act["name"] for act in court.repairs() if act["act"] == "module"}
+
+    def mends(row):
+        name = row["name"]
+        if name == "acceleration":
+            return court.cause in ("module", "node_dead", "node_missing", "node_wrong", "node_denied")
+        if name.startswith("access "):
+            return row["found"] in ("EACCES", "ENOENT", "ENODEV", "ENXIO") and bool(acts & {"node", "group", "module"})
+        return name == "nested" and "parameter" in acts or DEVICE_MODULES.get(name, "").replace("-", "_") in modules
+
+    return bool(failing) and all(mends(row) for row in failing)
+
+
 def parts(version):
     """(9, 0, 0) from "9.0.0" or "1:9.0-4"."""
     numbers = []
@@ -472,6 +488,7 @@ def judge(facts, policy):
         "failed_checks": [row["name"] for row in failing],
         "remedy": shown[0]["remedy"] if shown else "",
         "repairs": court.repairs(),
+        "repairable": repairable(court, failing),
         "msg": "; ".join(
             f"{row['name']}: {row['found']}; wanted: {row['wanted']}"
             + (f"; do: {row['remedy']}" if row["remedy"] else "")

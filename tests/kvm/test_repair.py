@@ -107,9 +107,15 @@ def test_module_is_loaded_now_and_at_boot():
     assert after.endswith("==> modules-load.d/nova-kvm.conf <==\nnova_unknown\n")
 
 
-def test_module_that_cannot_be_loaded_is_named():
+def test_kvm_module_that_cannot_be_loaded_is_an_error():
+    (answer,), after = repair([{"act": "module", "name": "kvm_unknown"}], modprobe=1)
+    assert answer["failed"] and "modprobe kvm_unknown failed" in answer["msg"]
+    assert "modules-load" not in after
+
+
+def test_companion_that_cannot_be_loaded_is_told():
     (answer,), after = repair([{"act": "module", "name": "nova_unknown"}], modprobe=1)
-    assert answer["failed"] and "modprobe nova_unknown failed" in answer["msg"]
+    assert not answer["failed"] and not answer["changed"] and "modprobe nova_unknown failed" in answer["pending"][0]
     assert "modules-load" not in after
 
 

@@ -168,6 +168,26 @@ def test_repairs_touch_only_what_can_be_repaired(machines, machine, repairs):
     assert court.judge(machines[machine], {})["repairs"] == repairs
 
 
+@pytest.mark.parametrize(
+    "machine, policy, repairable",
+    [
+        (INTEL, {}, False),
+        ("19-not-loaded", {}, True),
+        ("19-not-loaded", {"iommu": True}, False),
+        ("26-libvirt-user-denied", {}, True),
+        ("30-node-removed", {}, True),
+        ("25-node-is-a-file", {}, True),
+        ("03-intel-firmware-lock", {}, False),
+        ("18-blacklisted", {}, False),
+        ("21-cgroup-deny", {}, False),
+        (NESTED, {"nested": True}, True),
+        (NESTED, {"nested": True, "allow_nested": False}, False),
+    ],
+)
+def test_repairable_means_that_nothing_else_fails(machines, machine, policy, repairable):
+    assert court.judge(machines[machine], policy)["repairable"] is repairable
+
+
 def test_nested_parameter_is_a_repair(machines):
     repairs = court.judge(machines[NESTED], {"nested": True})["repairs"]
     assert {"act": "parameter", "module": "kvm_intel", "name": "nested", "value": "1"} in repairs
