@@ -268,6 +268,8 @@ def transact(module, apt: Apt) -> None:
         with service_hold.held(params["hold_services"]):
             apt.heal(status["broken"])
         status = apt.status()
+    if apt.result["healed"] and not check_mode and params["hold_services"]:
+        settle_bus(apt)
     absent = apt_text.missing(params["packages"], status)
     if check_mode:  # a run would have finished these first
         absent = [item for item in absent if item not in status["broken"]]
