@@ -190,7 +190,7 @@ def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, trigger
         late = now - begin >= timeout
         if "wait" not in verdicts.values() or late or (first_failure and now - first_failure >= PATIENCE):
             break
-        time.sleep(0.2)
+        time.sleep(min(1.0, max(0.2, (now - begin) / 8)))  # asking costs what the units need to start
     states = {name: f"{unit_state.describe(shows[name])} after {now - begin:.0f} s" for name in names}
     failed = {n: states[n] for n in names if verdicts[n] == "broken" or (late and verdicts[n] == "wait")}
     return failed, {n: states[n] for n in names if verdicts[n] == "wait" and n not in failed}

@@ -16,8 +16,10 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 import traceback
 
+PATIENCE = 300  # seconds; loading takes one or two on an idle machine
 ENTRY_POINT_GROUP = "oslo.config.opts"
 MDEV_OPTIONS = ("device_addresses", "mdev_class", "max_instances")
 # Sections named by code that registers them when it first runs: (pattern, section of the catalogue with the options).
@@ -51,11 +53,16 @@ def check_files(files: list) -> dict:
         child.start()
         sender.close()
         children.append((child, receiver, members))
+    end = time.monotonic() + PATIENCE
     for child, receiver, members in children:
+        paths = ", ".join(file["path"] for file in members)
         try:
-            part = receiver.recv()
+            if not receiver.poll(max(0.0, end - time.monotonic())):
+                child.kill()
+                part = {"errors": [f"the check of {paths} gave no answer in {PATIENCE} s"], "deprecated": []}
+            else:
+                part = receiver.recv()
         except EOFError:
-            paths = ", ".join(file["path"] for file in members)
             part = {"errors": [f"the check of {paths} died without an answer; is there memory left?"], "deprecated": []}
         child.join()
         report["errors"] += part["errors"]

@@ -56,6 +56,9 @@ def broken():
 DEAD = """
 def dies():
     __import__("os")._exit(9)
+
+def sleeps():
+    __import__("time").sleep(60)
 """
 POINTS = """[oslo.config.opts]
 nova.conf = fakenova:nova
@@ -177,15 +180,21 @@ def test_files_are_checked_in_children_that_disturb_nothing(installed, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_a_child_that_dies_is_an_error_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("namespace", "words"),
+    [("dies.opts", "/one died without an answer"), ("sleeps.opts", "/one gave no answer in 0.5 s")],
+)
+def test_a_child_that_dies_or_hangs_is_an_error_too(tmp_path, monkeypatch, namespace, words):
     information = tmp_path / "fakedead-1.0.dist-info"
     information.mkdir()
     (tmp_path / "fakedead.py").write_text(DEAD)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fakedead\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[oslo.config.opts]\ndies.opts = fakedead:dies\n")
+    points = "[oslo.config.opts]\ndies.opts = fakedead:dies\nsleeps.opts = fakedead:sleeps\n"
+    (information / "entry_points.txt").write_text(points)
+    monkeypatch.setattr(option_catalogue, "PATIENCE", 0.5 if "sleeps" in namespace else 60)
     monkeypatch.syspath_prepend(str(tmp_path))
-    report = option_catalogue.check_files([{"path": "/dead", "ini": {}, "namespaces": ["dies.opts"]}])
-    assert len(report["errors"]) == 1 and "/dead died without an answer" in report["errors"][0]
+    report = option_catalogue.check_files([{"path": "/one", "ini": {}, "namespaces": [namespace]}])
+    assert len(report["errors"]) == 1 and words in report["errors"][0]
 
 
 def test_a_bad_option_in_one_file_keeps_every_file_as_it_was(installed, run_module, tmp_path):
