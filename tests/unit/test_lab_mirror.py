@@ -17,7 +17,8 @@ Label: Debian-Security
 Codename: trixie-security
 Architectures: amd64 arm64
 SHA256:
- e3b0c442 0 Origin: Nobody
+ e3b0c442 0 main/binary-amd64/Packages
+Origin: Nobody
 """
 
 

@@ -50,6 +50,13 @@ def test_two_labs_have_two_ports(request_lab, tmp_path):
     assert second > first
 
 
+def test_two_ways_out_of_one_lab_have_two_ports(tmp_path):
+    plan = {"name": "x", "forwards": [{"name": "a", "listen": 6080}, {"name": "b", "listen": 6080}]}
+    lab_request.choose_ports(plan, {}, str(tmp_path))
+    first, second = (forward["listen"] for forward in plan["forwards"])
+    assert second > first
+
+
 def test_too_small_a_disk_is_refused(request_lab):
     result = request_lab(minimum_disk_gb=10**6)
     assert result["failed"]

@@ -96,7 +96,7 @@ def is_first(pid: int) -> bool:
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
             spaces = next(line for line in stream if line.startswith("NSpid:")).split()[1:]
-            return len(spaces) > 1 and spaces[-1] == "1"
+            return spaces[-1] == "1"
     return False
 
 
