@@ -10,6 +10,7 @@ from ansible.module_utils import ini_file
 
 INI = {
     "vnc": {"enabled": True, "server_listen": "10.0.0.1"},
+    "AGENT": {"x": 1},
     "empty": {},
     "nothing": None,
     "dropped": {"option": None},
@@ -20,7 +21,7 @@ INI = {
 def test_rendering_sorts_drops_nulls_repeats_lists_and_spells_booleans():
     text = ini_file.render(ini_file.normalise(INI))
     assert text == ini_file.HEADER + (
-        "\n[DEFAULT]\nalias = a\nalias = b\nblank =\ndebug = false\nratio = 1.5\nworkers = 2\n"
+        "\n[DEFAULT]\nalias = a\nalias = b\nblank =\ndebug = false\nratio = 1.5\nworkers = 2\n\n[AGENT]\nx = 1\n"
         "\n[vnc]\nenabled = true\nserver_listen = 10.0.0.1\n"
     )
 
