@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What a host is and whether a deployment can work on it: read only, in one call."""
+
 from __future__ import annotations
 
 import os
@@ -113,14 +114,19 @@ def machine() -> dict:
         "hostname": socket.gethostname(),
         "cpus": len(os.sched_getaffinity(0)),
         "memory_mb": int(memory.group(1)) // 1024 if memory else 0,
-        "ovs_datapath": ovs_datapath(read(folder + "/modules.dep") + read(folder + "/modules.builtin"),
-                                     os.path.isdir("/sys/module/openvswitch")),
+        "ovs_datapath": ovs_datapath(
+            read(folder + "/modules.dep") + read(folder + "/modules.builtin"), os.path.isdir("/sys/module/openvswitch")
+        ),
     }
 
 
 def missing_packages(packages: list) -> list:
-    asked = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *packages],
-                           capture_output=True, text=True, check=False).stdout
+    asked = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *packages],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
     here = {line[3:].strip() for line in asked.splitlines() if line.startswith("ii")}
     return sorted(set(packages) - here)
 
@@ -132,20 +138,26 @@ def addresses() -> set:
 
 def mirror_problem() -> str | None:
     """Nothing when apt's first source answers; whoever reads this at night needs its name."""
-    targets = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI)"],
-                             capture_output=True, text=True, check=False).stdout.split()
-    proxy = subprocess.run(["apt-config", "shell", "P", "Acquire::http::Proxy"],
-                           capture_output=True, text=True, check=False).stdout
+    targets = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True, check=False
+    ).stdout.split()
+    proxy = subprocess.run(
+        ["apt-config", "shell", "P", "Acquire::http::Proxy"], capture_output=True, text=True, check=False
+    ).stdout
     proxy = re.search(r"P='([^']+)'", proxy)
     for uri in dict.fromkeys(targets):
         parts = urlsplit(proxy.group(1) if proxy else uri)
         if parts.scheme not in ("http", "https"):
             continue
         try:
-            socket.create_connection((parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)), 5).close()
+            socket.create_connection(
+                (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)), 5
+            ).close()
         except OSError as error:
-            return (f"the package mirror {uri} cannot be reached ({error}); check /etc/apt/sources.list.d and the network, "
-                    "or the proxy in apt's configuration")
+            return (
+                f"the package mirror {uri} cannot be reached ({error}); check /etc/apt/sources.list.d and the network, "
+                "or the proxy in apt's configuration"
+            )
         return None
     return "apt has no package source over the network; write one to /etc/apt/sources.list.d and run apt-get update"
 
@@ -155,25 +167,37 @@ def problems(p: dict, facts: dict) -> list:
     if os.geteuid() != 0:
         return [f"not root (uid {os.geteuid()}); set ansible_user: root, or ansible_become: true with sudo rights"]
     if p["suite"] and facts["suite"] != p["suite"]:
-        found.append(f"this host is {facts['distribution']} {facts['suite']}, but the release belongs to {p['suite']}; "
-                     "choose the release of this suite, or install the other suite")
+        found.append(
+            f"this host is {facts['distribution']} {facts['suite']}, but the release belongs to {p['suite']}; "
+            "choose the release of this suite, or install the other suite"
+        )
     if p["address"] and p["address"] not in addresses():
-        found.append(f"management_address {p['address']} is not an address of this host "
-                     f"(it has {', '.join(sorted(addresses()))}); correct it in the inventory")
+        found.append(
+            f"management_address {p['address']} is not an address of this host "
+            f"(it has {', '.join(sorted(addresses()))}); correct it in the inventory"
+        )
     if p["interface"] and not os.path.exists(f"/sys/class/net/{p['interface']}"):
-        found.append(f"provider_interface {p['interface']} does not exist; this host has "
-                     f"{', '.join(sorted(os.listdir('/sys/class/net')))}")
+        found.append(
+            f"provider_interface {p['interface']} does not exist; this host has "
+            f"{', '.join(sorted(os.listdir('/sys/class/net')))}"
+        )
     try:
         socket.getaddrinfo(facts["hostname"], None)
     except OSError:
-        found.append(f"the host name {facts['hostname']} does not resolve; add \"{p['address']} {facts['hostname']}\" to "
-                     "/etc/hosts (Debian's nova-common cannot be configured without)")
+        found.append(
+            f'the host name {facts["hostname"]} does not resolve; add "{p["address"]} {facts["hostname"]}" to '
+            "/etc/hosts (Debian's nova-common cannot be configured without)"
+        )
     if facts["memory_mb"] < p["min_memory_mb"]:
-        found.append(f"{facts['memory_mb']} MiB of memory, at least {p['min_memory_mb']} MiB wanted; add memory, or lower "
-                     "preflight_min_memory_mb if you know better")
+        found.append(
+            f"{facts['memory_mb']} MiB of memory, at least {p['min_memory_mb']} MiB wanted; add memory, or lower "
+            "preflight_min_memory_mb if you know better"
+        )
     if p["now"] and abs(time.time() - p["now"]) > p["max_clock_skew"]:
-        found.append(f"the clock differs from the control node's by {time.time() - p['now']:+.0f} s (at most "
-                     f"{p['max_clock_skew']:.0f} s); let NTP set it (timedatectl set-ntp true)")
+        found.append(
+            f"the clock differs from the control node's by {time.time() - p['now']:+.0f} s (at most "
+            f"{p['max_clock_skew']:.0f} s); let NTP set it (timedatectl set-ntp true)"
+        )
     if p["tun"] and not os.path.exists("/dev/net/tun"):
         found.append("/dev/net/tun does not exist; load the module tun, or pass the device into the container")
     missing = missing_packages(p["packages"])
@@ -186,8 +210,10 @@ def problems(p: dict, facts: dict) -> list:
     for port, units in sorted(p["ports"].items(), key=lambda item: int(item[0])):
         for holder in holders.get(int(port), []):
             if holder["unit"] not in units:
-                found.append(f"port {port} is already taken by {holder['process']} ({holder['unit'] or 'no unit'}); stop it, "
-                             f"it is wanted by {' or '.join(units)}")
+                found.append(
+                    f"port {port} is already taken by {holder['process']} ({holder['unit'] or 'no unit'}); stop it, "
+                    f"it is wanted by {' or '.join(units)}"
+                )
     return found
 
 

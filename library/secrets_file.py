@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Write the secrets a cloud does not have yet, once."""
+
 from __future__ import annotations
 
 import os
@@ -101,8 +102,9 @@ def main() -> None:
     text = read(path) or HEADER
     missing = [n for n in module.params["names"] if n not in names_in(text) | set(module.params["known"])]
     if missing and not module.check_mode:
-        text += "".join(f"{n}: {''.join(secrets.choice(ALPHABET) for _ in range(module.params['length']))}\n"
-                        for n in missing)
+        text += "".join(
+            f"{n}: {''.join(secrets.choice(ALPHABET) for _ in range(module.params['length']))}\n" for n in missing
+        )
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         temporary = f"{path}.new"
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who listens on which TCP port: port -> process and systemd unit, from `ss` and the processes' cgroups."""
+
 from __future__ import annotations
 
 import re
