@@ -83,6 +83,7 @@ import os  # noqa: E402
 import pwd  # noqa: E402
 import re  # noqa: E402
 import stat  # noqa: E402
+import tempfile  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.kvm.tree import Tree  # noqa: E402
@@ -101,17 +102,16 @@ class Repair:
         self.acts, self.pending, self.diff = [], [], []
         self.new_group = None
 
-    def run(self, *command, needed=True):
-        """Run a command unless this is check mode; whether it worked. One that is needed fails with what it said."""
+    def run(self, *command):
+        """Run a command unless this is check mode; fail with what it said."""
         if self.module.check_mode:
-            return True
+            return
         code, out, err = self.module.run_command(list(command))
-        said = f"{' '.join(command)} failed: {(err or out).strip()}"
-        if code != 0 and needed:
-            self.module.fail_json(msg=f"{said}; read dmesg, then run again", acts=self.acts, pending=self.pending)
         if code != 0:
-            self.pending.append(said)
-        return code == 0
+            self.fail(f"{' '.join(command)} failed: {(err or out).strip()}; read dmesg, then run again")
+
+    def fail(self, message):
+        self.module.fail_json(msg=message, acts=self.acts, pending=self.pending)
 
     def write(self, path, text):
         before = self.tree.read(path)
@@ -120,12 +120,12 @@ class Repair:
         self.diff.append({"before_header": path, "after_header": path, "before": before, "after": text})
         self.acts.append(f"write {path}")
         if not self.module.check_mode:
-            file = os.path.join(self.module.tmpdir, os.path.basename(path))
-            with open(file, "w", encoding="utf-8") as out:
-                out.write(text)
-            os.chmod(file, 0o644)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            self.module.atomic_move(file, path)
+            number, draft = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".nova-kvm-")
+            with os.fdopen(number, "w", encoding="utf-8") as out:
+                out.write(text)
+            os.chmod(draft, 0o644)
+            self.module.atomic_move(draft, path)
         return True
 
     def add_line(self, path, line, replace=None):
@@ -136,11 +136,20 @@ class Repair:
     # -- the four kinds ---------------------------------------------------------------------------------------
     def do_module(self, act):
         name = act["name"]
-        if not os.path.isdir(f"/sys/module/{name}"):
-            # without a companion as vhost_net guests still run
-            if self.run("modprobe", name, needed=name.startswith("kvm")):
-                self.acts.append(f"modprobe {name}")
-                self.add_line(LOAD, name)
+        if os.path.isdir(f"/sys/module/{name}"):
+            return
+        # asked in check mode too: it is a dry run
+        program = self.module.get_bin_path("modprobe", opt_dirs=["/sbin", "/usr/sbin"])
+        code, out, err = self.module.run_command([program, "--dry-run", name]) if program else (1, "", "no modprobe")
+        if code != 0:
+            problem = f"module {name} cannot be loaded here: {(err or out).strip() or 'modprobe refuses'}"
+            if name.startswith("kvm"):
+                self.fail(f"{problem}; install the full kernel package, or see dmesg")
+            self.pending.append(problem)  # without a companion as vhost_net guests still run
+            return
+        self.acts.append(f"modprobe {name}")
+        self.run("modprobe", name)
+        self.add_line(LOAD, name)
 
     def do_parameter(self, act):
         module, name, value = act["module"], act["name"], act["value"]

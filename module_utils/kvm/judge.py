@@ -204,7 +204,7 @@ class Judge:
                 why = "no such user yet" if user.get("exists") is False else user.get("why") or "not tried"
                 self.row(f"access {name}", "skip", why, wanted, "run again once it exists, as root")
             else:
-                self.denied = True
+                self.denied = self.denied or result == "EACCES"
                 status = "fail" if self.policy["require"] == "hardware" else "warn"
                 self.row(f"access {name}", status, result, wanted, self.access_remedy(name, user, result))
 
@@ -395,9 +395,9 @@ class Judge:
         if self.cause in ("module", "node_dead"):
             module = {"ppc64le": "kvm_hv"}.get(self.arch, self.kvm_module())
             acts.append({"act": "module", "name": module})
-        if self.cause in ("node_missing", "node_wrong", "node_denied") or self.denied and self.usable:
+        if self.cause in ("node_missing", "node_wrong", "node_denied") or self.denied and self.cause != "node_nodev":
             acts.append({"act": "node"})
-        if self.cause in USABLE + ("node_missing", "node_wrong", "node_denied", "node_dead", "module"):
+        if self.denied or self.cause in USABLE + ("node_missing", "node_wrong", "node_denied", "node_dead", "module"):
             users = mapping(self.facts.get("users"))
             acts += [
                 {"act": "group", "user": name}

@@ -162,6 +162,7 @@ def test_recommendation(machines, machine, virt_type, cpu_mode, cpu_models):
         ("03-intel-firmware-lock", []),
         ("06-cloud-vm", []),
         ("18-blacklisted", []),
+        ("21-cgroup-deny", []),
     ],
 )
 def test_repairs_touch_only_what_can_be_repaired(machines, machine, repairs):
