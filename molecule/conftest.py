@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of all scenarios share: a way to run our playbooks, the lab's secrets, and the cloud's own answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+LAB = ROOT / ".lab" / os.environ["LAB_NAME"]
+SCENARIO = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+
+
+@dataclass
+class Run:
+    """What a playbook gave."""
+
+    rc: int
+    output: str
+    tasks: list = field(default_factory=list)
+
+    @property
+    def changed(self) -> set:
+        """(task, host) of everything that changed, or would have."""
+        return {(row["task"], host) for row in self.tasks for host in row["changed"]}
+
+    @property
+    def recap(self) -> dict:
+        """Host to the numbers of its recap."""
+        rows = re.findall(r"^(\S+)\s+: (ok=\d+.*)$", self.output, re.M)
+        return {host: {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", row)} for host, row in rows}
+
+
+def inventories(request) -> list:
+    return request.config.getoption("--ansible-inventory").split(",")
+
+
+@pytest.fixture
+def playbook(request, tmp_path):
+    """Return run(name, *arguments, **environment): ansible-playbook with the inventory of the scenario."""
+
+    def run(name: str, *arguments: str, inventory: list | None = None, **environment: str) -> Run:
+        phases = tmp_path / "phases.json"
+        phases.unlink(missing_ok=True)
+        sources = [f"--inventory={source}" for source in inventory or inventories(request)]
+        done = subprocess.run(
+            ["ansible-playbook", *sources, str(ROOT / "playbooks" / name), *arguments],
+            env={**os.environ, "PHASES_FILE": str(phases), "ANSIBLE_NOCOLOR": "1", **environment},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, json.loads(phases.read_text())["tasks"] if phases.exists() else [])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def secrets() -> dict:
+    """Return the lab's secrets, name to value."""
+    values = yaml.safe_load((LAB / "secrets.yml").read_text(encoding="utf-8"))
+    assert len(values) >= 10
+    return values
+
+
+@pytest.fixture(scope="session")
+def secrets_in(secrets):
+    """Return find(text): names of the secrets that a text holds."""
+    return lambda text: sorted(name for name, value in secrets.items() if value in text)
+
+
+# What a file may hold of secrets: words of 32 letters and digits or more, so that no secret travels to the machine.
+WORDS = "grep --no-messages --no-filename --only-matching --extended-regexp --text '[A-Za-z0-9]{32,}'"
+
+
+@pytest.fixture
+def words():
+    """Return read(host, folders, user, options): every long word in the files that a user can read."""
+
+    def read(host, folders: str, user: str = "root", options: str = "") -> str:
+        return host.run(f"runuser -u {user} -- {WORDS} --recursive --devices=skip {options} {folders}").stdout
+
+    return read
+
+
+CLOUD = """
+import json, openstack
+cloud = openstack.connect(cloud="default")
+def get(client, path):
+    reply = client.get(path)
+    assert reply.status_code == 200, (path, reply.status_code, reply.text[:300])
+    return reply.json()
+print(json.dumps({
+    "services": get(cloud.compute, "/os-services")["services"],
+    "hypervisors": get(cloud.compute, "/os-hypervisors/detail")["hypervisors"],
+    "servers": get(cloud.compute, "/servers?all_tenants=1")["servers"],
+    "flavors": get(cloud.compute, "/flavors?is_public=None")["flavors"],
+    "agents": get(cloud.network, "/v2.0/agents")["agents"],
+    "networks": get(cloud.network, "/v2.0/networks")["networks"],
+    "ports": get(cloud.network, "/v2.0/ports")["ports"],
+    "security_groups": get(cloud.network, "/v2.0/security-groups")["security_groups"],
+    "images": get(cloud.image, "/v2/images")["images"],
+    "providers": get(cloud.placement, "/resource_providers")["resource_providers"],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud(host) -> dict:
+    """Return what the APIs say, as the client on a controller sees them with its clouds.yaml."""
+    done = host.run("python3 -c %s", CLOUD)
+    assert done.rc == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def converged() -> Run:
+    """Return what molecule's own converge did."""
+    return Run(0, "", json.loads((SCENARIO / "phases.json").read_text(encoding="utf-8"))["tasks"])

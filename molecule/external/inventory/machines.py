@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's inventory as somebody sees it to whom the platform is addresses only: its groups are empty."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+LAB = Path(__file__).resolve().parents[3] / "inventory/lab/lab.py"
+
+
+def main() -> None:
+    known = json.loads(subprocess.run([str(LAB)], stdout=subprocess.PIPE, check=True).stdout)
+    platform = set(known["mariadb"]["hosts"])
+    for group in known.values():
+        group["hosts"] = [host for host in group.get("hosts", []) if host not in platform]
+    for host in platform:
+        del known["_meta"]["hostvars"][host]
+    print(json.dumps(known))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The platform comes to be, on its own machine; to the rest of the scenario it is somebody else's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+testinfra_hosts = ["ansible://all"]
+LAB = [str(Path(__file__).resolve().parents[4] / "inventory/lab")]
+
+
+def test_the_platform_is_deployed_alone(playbook, secrets_in):
+    done = playbook("deploy.yml", "--limit", "platform1", inventory=LAB)
+    assert done.rc == 0, done.output[-3000:]
+    assert set(done.recap) == {"platform1"}
+    assert secrets_in(done.output) == []
+
+
+def test_its_owners_give_out_accounts(playbook, secrets_in):
+    done = playbook("../molecule/external/platform.yml", inventory=LAB)
+    assert done.rc == 0, done.output[-3000:]
+    assert secrets_in(done.output) == []
+
+
+def test_our_inventory_does_not_know_the_machine_of_the_platform(host):
+    groups = host.ansible.get_variables()["groups"]
+    assert sorted(groups["all"]) == ["compute1", "controller1"]
+    assert [name for name in ("mariadb", "rabbitmq", "keystone", "neutron") if groups.get(name)] == []
+
+
+def test_nothing_is_on_our_machines_yet(host):
+    assert host.run("dpkg-query --show nova-common openvswitch-switch").rc != 0

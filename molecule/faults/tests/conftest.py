@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to spoil an inventory or a machine, and to see that a refusal left the machines as they were."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import testinfra
+
+ROOT = Path(__file__).resolve().parents[3]
+
+STATE = (
+    "sha256sum /var/lib/dpkg/status; find /etc -xdev -printf '%p %m %u %g %s\\n' | sort | sha256sum; "
+    "find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; ls /etc/nova /var/lib/nova"
+)
+
+
+@pytest.fixture(scope="session")
+def machines(request) -> dict:
+    """Return both machines by name."""
+    inventory = request.config.getoption("--ansible-inventory")
+    hosts = testinfra.get_hosts(["ansible://all"], ansible_inventory=inventory)
+    return {host.backend.host: host for host in hosts}
+
+
+@pytest.fixture
+def inventory(tmp_path, request):
+    """Return write(edit): the lab's inventory after a function has changed it, as another inventory."""
+
+    def write(edit) -> list:
+        shown = subprocess.run([str(ROOT / "inventory/lab/lab.py")], stdout=subprocess.PIPE, check=True).stdout
+        known = json.loads(shown)
+        edit(known)
+        folder = tmp_path / "inventory"
+        folder.mkdir()
+        (folder / "group_vars").symlink_to(ROOT / "inventory/lab/group_vars")
+        script = folder / "machines.sh"
+        script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(known)}\nEND\n", encoding="utf-8")
+        script.chmod(0o700)
+        return [str(folder)]
+
+    return write
+
+
+@pytest.fixture
+def refusal(playbook, machines, secrets_in):
+    """Return refuse(*arguments, inventory): the words of a run that refuses and changes nothing, on one line."""
+
+    def refuse(*arguments: str, inventory: list | None = None, name: str = "preflight.yml", **environment: str) -> str:
+        before = {machine: host.run(STATE).stdout for machine, host in machines.items()}
+        done = playbook(name, *arguments, inventory=inventory, **environment)
+        assert done.rc != 0, f"it was accepted:\n{done.output[-3000:]}"
+        assert {machine: host.run(STATE).stdout for machine, host in machines.items()} == before
+        assert done.changed == set()
+        assert secrets_in(done.output) == []
+        assert "Traceback" not in done.output
+        return " ".join(done.output.split())
+
+    return refuse
+
+
+@pytest.fixture
+def module(request):
+    """Return call(hosts, module, arguments): host to what one of our modules answered."""
+
+    def call(hosts: str, name: str, arguments: str) -> dict:
+        inventory = request.config.getoption("--ansible-inventory")
+        done = subprocess.run(
+            ["ansible", hosts, f"--inventory={inventory}", f"--module-name={name}", f"--args={arguments}"],
+            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"},
+            stdout=subprocess.PIPE,
+            check=True,
+            cwd=ROOT,
+        )
+        (task,) = json.loads(done.stdout)["plays"][0]["tasks"]
+        return task["hosts"]
+
+    return call

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines that cannot do their part: named with what they lack, before anything changes."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+
+HOSTS = "/etc/hosts"
+SOURCES = "/etc/apt/sources.list"
+
+
+@pytest.fixture
+def spoil(machines):
+    """Return do(machine, command, undo); undone after the test."""
+    undo = []
+
+    def do(machine: str, command: str, back: str) -> None:
+        undo.append((machine, back))
+        done = machines[machine].run(command)
+        assert done.rc == 0, done.stderr
+
+    yield do
+    for machine, back in undo:
+        assert machines[machine].run(back).rc == 0, back
+
+
+def test_a_host_without_the_device_for_network_interfaces_is_refused(refusal, spoil):
+    spoil("compute1", "mount --types tmpfs none /dev/net", "umount /dev/net")
+    said = refusal()
+    assert "/dev/net/tun does not exist; load the module tun" in said
+    assert "compute1" in said
+
+
+def test_a_host_whose_name_does_not_resolve_is_refused(refusal, spoil):
+    spoil("compute1", f"cp -p {HOSTS} /tmp/hosts && sed -i /compute1/d {HOSTS}", f"cat /tmp/hosts > {HOSTS}")
+    assert 'the host name compute1 does not resolve; add "10.77.0.21 compute1" to /etc/hosts' in refusal()
+
+
+def test_a_mirror_that_does_not_answer_is_named(refusal, spoil):
+    edit = f"cp -p {SOURCES} /tmp/sources && sed -i s/:3142/:3143/ {SOURCES}"
+    spoil("controller1", edit, f"cat /tmp/sources > {SOURCES}")
+    said = refusal()
+    assert "the package mirror http://10.77.0.1:3143/debian" in said
+    assert "cannot be reached" in said and "/etc/apt/sources.list" in said
+
+
+def test_a_port_that_something_else_holds_is_named_with_its_holder(refusal, spoil, machines):
+    spoil(
+        "controller1",
+        "systemd-run --quiet --collect --unit=intruder python3 -m http.server 9292",
+        "systemctl stop intruder",
+    )
+    machines["controller1"].run("for n in $(seq 50); do ss -Hltn | grep -q :9292 && break; sleep 0.1; done")
+    said = refusal()
+    assert "port 9292 is already taken by python3 (intruder.service); stop it" in said
+
+
+def test_somebody_who_is_not_root_is_told_so(refusal, spoil, inventory):
+    spoil(
+        "compute1",
+        "useradd --create-home operator && mkdir --mode=700 ~operator/.ssh"
+        " && cp /root/.ssh/authorized_keys ~operator/.ssh/ && chown --recursive operator: ~operator/.ssh",
+        "userdel --remove operator 2>/dev/null",
+    )
+
+    def log_in_as_operator(known: dict) -> None:
+        known["_meta"]["hostvars"]["compute1"].update(ansible_user="operator", ansible_become=False)
+
+    said = refusal(inventory=inventory(log_in_as_operator))
+    assert "not root (uid " in said and "ansible_become: true" in said
+
+
+def test_an_unreachable_host_is_named_and_the_others_are_unharmed(refusal, inventory):
+    def add_a_host(known: dict) -> None:
+        hosts = known["_meta"]["hostvars"]
+        hosts["compute2"] = {**hosts["compute1"], "ansible_host": "10.77.0.22", "management_address": "10.77.0.22"}
+        known["nova_computes"]["hosts"].append("compute2")
+        known["lab"]["hosts"].append("compute2")
+
+    said = refusal(inventory=inventory(add_a_host), name="site.yml")
+    assert "UNREACHABLE" in said and "compute2" in said
+    assert "compute2 : ok=0" in said and "unreachable=1" in said
+    assert "Install the packages" not in said
+
+
+def test_a_clock_that_is_off_is_measured(module):
+    """The machines here share this computer's clock; so it is the control node that tells another time."""
+    rows = module("all", "host_check", f"now={time.time() - 86400}")
+    for host in ("controller1", "compute1"):
+        (problem,) = rows[host]["problems"]
+        found = re.match(
+            r"the clock differs from the control node's by \+(\d+) s \(at most 30 s\); let NTP set it", problem
+        )
+        assert found, problem
+        assert 86400 <= int(found.group(1)) < 86400 + 300
+
+
+def test_everything_that_is_wrong_with_a_host_is_named_at_once(refusal):
+    said = refusal("--extra-vars", json.dumps({"preflight_min_memory_mb": 99999999, "preflight_min_disk_mb": 99999999}))
+    assert "MiB of memory" in said and "MiB free below /var" in said
+    assert said.count("controller1") and said.count("compute1")

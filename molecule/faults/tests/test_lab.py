@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab itself: it refuses what cannot be, and leaves nothing when it goes."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+NAME = "mf-gone"
+HOME = ROOT / ".lab" / NAME
+
+
+def names(folder: str, pattern: str = "*") -> set:
+    return {str(path) for path in Path(folder).glob(pattern)}
+
+
+def traces() -> dict:
+    """Everything on this computer that says it belongs to that lab, wherever it is kept."""
+    commands, roots = [], []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            commands.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip())
+            roots.append(os.readlink(process / "root"))
+        except OSError:
+            continue
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    outside = [path for folder in ("/run", "/etc", "/tmp", "/var/lib", "/var/tmp", "/root") for path in walk(folder)]
+    return {
+        "processes": sorted(line for line in commands if NAME in line and "pytest" not in line),
+        "processes inside": sorted(root for root in roots if NAME in root),
+        "mounts": sorted(line for line in mounts if NAME in line),
+        "namespaces": sorted(path for path in names("/run/netns") if NAME in path),
+        "control groups": sorted(path for path in walk("/sys/fs/cgroup") if NAME in path),
+        "files outside .lab": sorted(path for path in outside if NAME in path),
+        "its folder": sorted(names(str(ROOT / ".lab"), f"{NAME}*")),
+    }
+
+
+def walk(folder: str) -> list:
+    found = []
+    for place, folders, files in os.walk(folder):
+        if ".lab" in folders:
+            folders.remove(".lab")
+        found += [os.path.join(place, name) for name in (*folders, *files)]
+    return found
+
+
+def devices() -> set:
+    """The network devices of this computer's own namespace."""
+    return names("/sys/class/net")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"LAB_SUITE": "buster"}, "LAB_SUITE is 'buster'; choose one of bookworm, trixie."),
+        ({"LAB_LAYOUT": "ring"}, "LAB_LAYOUT is 'ring'; choose one of:"),
+        ({"LAB_COMPUTES": "99"}, "LAB_COMPUTES is '99'; give a whole number from 1 to 20."),
+        ({"LAB_NAME": "../etc"}, "LAB_NAME is '../etc'; use 1 to 12 characters"),
+    ],
+)
+def test_a_lab_that_cannot_be_is_refused(playbook, variables, words):
+    done = playbook("lab.yml", **{"LAB_NAME": NAME, "LAB_LAYOUT": "allinone", **variables})
+    assert done.rc != 0
+    assert words in " ".join(done.output.split())
+    assert not HOME.exists()
+
+
+def test_a_lab_leaves_nothing(playbook):
+    before = devices()
+    assert {kind: found for kind, found in traces().items() if found} == {}
+    wanted = {"LAB_NAME": NAME, "LAB_LAYOUT": "allinone"}
+    try:
+        made = playbook("lab.yml", **wanted)
+        assert made.rc == 0, made.output[-2000:]
+        up = traces()
+        for kind in ("processes", "mounts", "namespaces", "its folder"):
+            assert up[kind], f"a living lab has {kind}: the search must see them"
+    finally:
+        gone = playbook("lab_down.yml", **wanted)
+    assert gone.rc == 0, gone.output[-2000:]
+    assert {kind: found for kind, found in traces().items() if found} == {}
+    assert devices() == before
+
+
+def test_taking_down_what_is_not_there_is_no_change(playbook):
+    gone = playbook("lab_down.yml", LAB_NAME=NAME)
+    assert gone.rc == 0
+    assert gone.changed == set()
+    assert re.search(r"changed=0 ", gone.output)

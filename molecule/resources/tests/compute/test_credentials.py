@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A compute runs other people's guests: it must not hold the keys of the databases."""
+
+from __future__ import annotations
+
+testinfra_hosts = ["ansible://nova_computes"]
+ALLOWED = {"nova_service_password", "nova_broker_password", "neutron_service_password", "neutron_broker_password"}
+
+
+def test_a_compute_holds_no_credentials_but_its_own(host, words, secrets_in):
+    found = secrets_in(words(host, "/etc /root /run /var/lib/nova /var/lib/neutron"))
+    assert "nova_service_password" in found, "the search finds what is there"
+    assert set(found) <= ALLOWED
+
+
+def test_a_compute_names_no_database(host):
+    for path in ("/etc/nova", "/etc/neutron"):
+        assert host.run(f"grep --recursive --extended-regexp '^connection *=|mysql|sqlite' {path}").stdout == ""
+
+
+def test_a_compute_cannot_open_the_database_without_a_password(host):
+    assert host.run("command -v mysql mariadb nova-manage").stdout == ""

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check mode on a deployed cloud: nothing to do says nothing, a changed option says exactly that."""
+
+from __future__ import annotations
+
+import json
+
+testinfra_hosts = ["ansible://nova_controllers"]
+OPTION = {"nova_config": {"DEFAULT": {"reclaim_instance_interval": 77}}}
+STATE = "sha256sum /etc/nova/nova.conf; systemctl show nova-scheduler nova-conductor -p ExecMainStartTimestampMonotonic"
+
+
+def test_check_mode_predicts_nothing_on_a_deployed_cloud(playbook):
+    plan = playbook("site.yml", "--check")
+    assert plan.rc == 0, plan.output[-3000:]
+    assert sorted(plan.changed) == []
+    assert {host: row["changed"] for host, row in plan.recap.items() if row["changed"]} == {}
+
+
+def test_a_changed_option_is_shown_with_no_secret_and_not_carried_out(host, playbook, secrets_in):
+    before = host.check_output(STATE)
+    plan = playbook("deploy.yml", "--check", "--diff", "--extra-vars", json.dumps(OPTION))
+    assert plan.rc == 0, plan.output[-3000:]
+    added = [line[1:] for line in plan.output.splitlines() if line.startswith("+") and not line.startswith("+++")]
+    removed = [line[1:] for line in plan.output.splitlines() if line.startswith("-") and not line.startswith("---")]
+    assert set(added) == {"reclaim_instance_interval = 77"}
+    assert removed == []
+    names = {name.rpartition(" : ")[2] for name, _ in plan.changed}
+    assert "Write the configuration files of this host" in names
+    assert "Run the services of this host on their current files" in names, "a restart is predicted"
+    assert secrets_in(plan.output) == []
+    assert host.check_output(STATE) == before

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A changed secret is seen as a changed line, without either of its values."""
+
+from __future__ import annotations
+
+import json
+
+NEW = "Zq7" * 11
+
+
+def test_a_changed_password_shows_as_changed_and_hides_both_values(playbook, secrets_in):
+    plan = playbook("deploy.yml", "--check", "--diff", "--extra-vars", json.dumps({"nova_service_password": NEW}))
+    assert plan.rc == 0, plan.output[-3000:]
+    assert "Write the configuration files of this host" in {name.rpartition(" : ")[2] for name, _ in plan.changed}
+    assert any(line.startswith("+password = ") for line in plan.output.splitlines()), plan.output[-3000:]
+    assert NEW not in plan.output
+    assert secrets_in(plan.output) == []
