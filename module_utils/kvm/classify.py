@@ -43,6 +43,11 @@ def ratios(probe):
     return {name: round(speed / native, 6) for name, speed in speeds.items() if speed is not None} if native else {}
 
 
+def starved(reply):
+    """Whether a test was given up because the host was busy, not because the guest did not answer."""
+    return mapping(reply).get("exit") == "TIMEOUT" and mapping(reply).get("starved") is True
+
+
 def classify(probe):
     """(class, reason); class is hardware, emulated, unusable or unmeasured."""
     probe = mapping(probe)
@@ -50,6 +55,8 @@ def classify(probe):
     step = probe.get("failed_step")
     if step == "internal":
         return "unmeasured", f"the probe itself failed: {probe.get('error')}"
+    if step == "deadline" and probe.get("starved") is True:
+        return "unmeasured", f"this host is too busy: {probe.get('error')}, waiting for a processor"
     if step and not rates:
         where = f" at {probe['at']}" if step == "deadline" and probe.get("at") else ""
         return "unusable", f"{step}{where} failed: {probe.get('errno') or probe.get('error')}"
@@ -65,6 +72,8 @@ def classify(probe):
 def _from_measurements(probe, loop, tests):
     if not loop or "stopped_by" in loop:
         said = loop.get("stopped_by") or mapping(tests.get("long_hello")).get("got")
+        if starved(said):
+            return "unmeasured", "this host is too busy: the guest got no CPU time"
         return "emulated", f"a guest does not run in 64-bit kernel mode: {said}"
     speed = number(loop.get("per_second"))
     if not speed or speed < 0:
@@ -74,6 +83,8 @@ def _from_measurements(probe, loop, tests):
     if share is not None and share > INTERPRETED_SHARE:
         return "emulated", f"KVM interprets 64-bit kernel-mode code instruction by instruction ({shown})"
     failed = sorted(name for name in MUST_RUN if name in tests and not mapping(tests[name]).get("ok"))
+    if failed and all(starved(mapping(tests[name]).get("got")) for name in failed):
+        return "unmeasured", f"this host is too busy: tests got no CPU time: {', '.join(failed)}"
     if failed:
         return "emulated", f"guest instructions fail in 64-bit kernel mode: {', '.join(failed)}"
     floor = FLOOR_WITHOUT_SHARE if share is None else FLOOR_WITH_SHARE

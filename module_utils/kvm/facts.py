@@ -97,7 +97,7 @@ def _users(tree, names, level, probed):
         return collect.accounts(tree, names)
     hangs = (probed or {}).get("failed_step") == "deadline"
     if level == "none" or hangs:
-        why = "KVM does not answer" if hangs else "probe: none"
+        why = (probed or {}).get("reason", "") if hangs else "probe: none"
         return {name: dict(found, open=None, why=why) for name, found in collect.accounts(tree, names).items()}
     return {name: probe.try_as(name) for name in names}
 

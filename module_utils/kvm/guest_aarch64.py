@@ -82,34 +82,28 @@ class ArmVcpu(Vcpu):
 class ArmMachine(Machine):
     base = 0x40000000
 
-    def __init__(self, kvm, out, step, give_up):
+    def __init__(self, kvm, out, step, pace):
         # A processor with less than the default 40 address bits must be told so.
         bits = out["caps"].get("arm_vm_ipa_size", 0)
-        super().__init__(kvm, out, step, give_up, kind=bits if 0 < bits < 40 else 0)
+        super().__init__(kvm, out, step, pace, kind=bits if 0 < bits < 40 else 0)
         for name, words in SOURCES.items():
             struct.pack_into(f"<{len(words)}I", self.memory, ADDRESS[name], *words)
         for offset in (0x000, 0x200):  # synchronous, SP_EL0 and SP_ELx
             struct.pack_into("<3I", self.memory, VECTORS + offset, 0x528000C1, *SAY)  # mov w1,#6
 
-    def probe(self, slice_seconds):
-        out = self.out
+    def probe(self):
+        out, slice_seconds = self.out, self.pace.slice
         self.step("KVM_CREATE_VCPU")
         vcpu = ArmVcpu(self)
         if self._test(vcpu, "long_hello"):
             self.step("kernel mode loop")
             vcpu.load("long_loop", x0=MASK64)
             out["rates"]["long64"] = vcpu.rate(slice_seconds, 2)
-        self._test(vcpu, "neon", x1=21)
-        struct.pack_into("<I", self.memory, DATA, 41)
-        self._test(vcpu, "exclusives", x3=self.base + DATA)
-        self._test(vcpu, "exception", wanted=6)
-        self.step("costs")
-        vcpu.load("trap_loop", x0=MASK64)
-        out["rates"]["trap_exit"] = vcpu.rate(slice_seconds / 2, 3)
-        if out["rates"]["trap_exit"]["per_second"]:
-            out["exit_ns"] = round(1e9 / out["rates"]["trap_exit"]["per_second"])
-        vcpu.load("io_loop")
-        out["userspace_exit_ns"] = vcpu.round_trip_ns(slice_seconds / 2, "MMIO")
+            self._test(vcpu, "neon", x1=21)
+            struct.pack_into("<I", self.memory, DATA, 41)
+            self._test(vcpu, "exclusives", x3=self.base + DATA)
+            self._test(vcpu, "exception", wanted=6)
+            self._costs(vcpu, slice_seconds / 2)
         self.step("devices")
         for name, kind in (
             ("vgic_v2", abi.DEVICE_ARM_VGIC_V2),
@@ -118,6 +112,15 @@ class ArmMachine(Machine):
             ("vfio_device", abi.DEVICE_VFIO),
         ):
             out["tests"][name] = abi.device_offered(self.fd, kind)
+
+    def _costs(self, vcpu, seconds):
+        self.step("costs")
+        vcpu.load("trap_loop", x0=MASK64)
+        loop = self.out["rates"]["trap_exit"] = vcpu.rate(seconds, 3)
+        if loop["per_second"]:
+            self.out["exit_ns"] = round(1e9 / loop["per_second"])
+        vcpu.load("io_loop")
+        self.out["userspace_exit_ns"] = vcpu.round_trip_ns(seconds, "MMIO")
 
     def _test(self, vcpu, name, wanted=42, **registers):
         self.step(name)

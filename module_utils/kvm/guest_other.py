@@ -9,7 +9,7 @@ from ansible.module_utils.kvm.guest import Machine, Vcpu
 
 
 class OtherMachine(Machine):
-    def probe(self, slice_seconds):
+    def probe(self):
         self.step("KVM_CREATE_VCPU")
         Vcpu(self)
         self.record("vcpu", True, None)

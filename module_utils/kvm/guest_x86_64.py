@@ -202,21 +202,19 @@ class X86Machine(Machine):
             code = bytes.fromhex(source)
             memory[ADDRESS[name] : ADDRESS[name] + len(code)] = code
 
-    def probe(self, slice_seconds):
-        rates = self.out["rates"]
+    def probe(self):
+        rates, slice_seconds = self.out["rates"], self.pace.slice
         self.step("real mode")
         vcpu = X86Vcpu(self)
         if self._real_hello(vcpu):
             vcpu.load("real_loop", "real", rcx=0xFFFFFFFF)
             rates["real16"] = vcpu.rate(slice_seconds, 2)
         vcpu = X86Vcpu(self)
-        runs = self._test(vcpu, "long_hello")
-        if runs:
+        if self._test(vcpu, "long_hello"):
             self.step("long mode loop")
             vcpu.load("long_loop", rcx=MASK64)
             rates["long64"] = vcpu.rate(slice_seconds, 2)
-        self._instructions(vcpu if runs else None)
-        if runs:
+            self._instructions(vcpu)
             self._costs(vcpu, slice_seconds / 2)
         self.step("ring 3 loop")
         user = X86Vcpu(self)
@@ -235,7 +233,6 @@ class X86Machine(Machine):
 
     def _test(self, vcpu, name, wanted=42, port=PORT_RESULT, **registers):
         self.step(name)
-        vcpu = vcpu or X86Vcpu(self)  # a vCPU that has failed once may be past use
         vcpu.load(name, **registers)
         said = vcpu.run_until_exit()
         return self.record(name, said.get("port") == port and said.get("value") == wanted, said)

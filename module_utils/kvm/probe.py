@@ -23,7 +23,8 @@ from ansible.module_utils.kvm import abi
 from ansible.module_utils.kvm.classify import classify, ratios
 
 USER_DEADLINE = 1.0
-SOFT_SHARE = 0.75  # of the deadline: no new measurement is begun after that
+# Shares of the deadline: no new measurement is begun after the one, a guest's test may use the other of CPU time.
+SOFT_SHARE, PATIENCE = 0.75, 0.15
 PR_SET_PDEATHSIG = 1
 
 
@@ -42,6 +43,7 @@ def in_child(work, deadline):
     os.close(writer)
     received, late = _receive(reader, start + deadline)
     os.close(reader)
+    starved = late and _starved(child, deadline)
     status = _reap(child, late)
     result, step = None, None
     for line in received.splitlines():
@@ -53,7 +55,7 @@ def in_child(work, deadline):
     if result is not None:
         return result
     if late:
-        return {"failed_step": "deadline", "at": step, "error": f"no answer in {deadline:g} s"}
+        return {"failed_step": "deadline", "at": step, "starved": starved, "error": f"no answer in {deadline:g} s"}
     return {"failed_step": "child", "at": step, "error": f"the probe process died, status {status}"}
 
 
@@ -96,6 +98,18 @@ def _receive(reader, end):
         if not data:
             return received, False
         received += data
+
+
+def _starved(child, deadline):
+    """Whether a child that is late was mostly waiting for a processor; not known is no."""
+    try:
+        with open(f"/proc/{child}/schedstat", encoding="ascii") as file:
+            used, queued = (int(word) / 1e9 for word in file.read().split()[:2])
+        with open(f"/proc/{child}/stat", encoding="utf-8", errors="replace") as file:
+            runnable = file.read().rpartition(")")[2].split()[0] == "R"  # queued does not count the wait at hand
+    except (OSError, ValueError, IndexError):
+        return False
+    return used < deadline / 2 and (runnable or queued >= (deadline - used) / 2)
 
 
 def _reap(child, kill):
@@ -152,7 +166,7 @@ def create_vm(kvm):
     os.close(abi.call("KVM_CREATE_VM", kvm, abi.CREATE_VM, 0))
 
 
-def _probe(device, level, slice_seconds, give_up, report):
+def _probe(device, level, pace, report):
     out = {
         "arch": platform.machine(),
         "level": level,
@@ -173,29 +187,30 @@ def _probe(device, level, slice_seconds, give_up, report):
         if level == "open" or out["api_version"] != abi.API_VERSION:
             create_vm(kvm)
         else:
-            _run_guest(kvm, out, report, slice_seconds, give_up)
+            _run_guest(kvm, out, report, pace)
 
     guarded(out, work)
     out["seconds"] = round(time.perf_counter() - start, 4)
     return out
 
 
-def _run_guest(kvm, out, report, slice_seconds, give_up):
+def _run_guest(kvm, out, report, pace):
     create_vm(kvm)  # the plain question first, before what only guest code needs
     machine_class = _machine_class(out["arch"])
+    from ansible.module_utils.kvm.guest import Pace
     from ansible.module_utils.kvm.native import loop_rate
 
-    machine = machine_class(kvm, out, report, give_up)
+    machine = machine_class(kvm, out, report, Pace(*pace))
     out["vm_caps"] = {
         name: value for name, value in abi.capabilities(machine.fd).items() if value != out["caps"].get(name)
     }
     report("native speed")
-    speeds = [loop_rate(slice_seconds / 3)]
+    speeds = [loop_rate(pace[0] / 3)]
     try:
-        machine.probe(slice_seconds)
+        machine.probe()
     finally:
         report("native speed")
-        speeds.append(loop_rate(slice_seconds / 3))
+        speeds.append(loop_rate(pace[0] / 3))
         native = max(speed or 0 for speed in speeds)
         if native:
             out["native_per_second"] = round(native)
@@ -218,8 +233,8 @@ def _machine_class(arch):
 def probe(device="/dev/kvm", level="full", slice_seconds=0.025, deadline=2.0):
     """Open the node, create a VM, and (level full) run guest code and measure it."""
     start = time.perf_counter()
-    give_up = start + SOFT_SHARE * deadline
-    found = in_child(lambda report: _probe(device, level, slice_seconds, give_up, report), deadline)
+    pace = (slice_seconds, PATIENCE * deadline, start + SOFT_SHARE * deadline)
+    found = in_child(lambda report: _probe(device, level, pace, report), deadline)
     found["ratios"] = ratios(found)
     found["class"], found["reason"] = classify(found)
     found["wall_seconds"] = round(time.perf_counter() - start, 4)

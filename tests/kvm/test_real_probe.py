@@ -54,8 +54,12 @@ def modules():
         return set()
 
 
+# This is about the answer, not the time: on a computer that others use too, a run may have to wait for a processor.
+UNHURRIED = 30
+
+
 def test_twenty_runs_give_one_answer():
-    runs = [probe.probe() for _ in range(20)]
+    runs = [probe.probe(deadline=UNHURRIED) for _ in range(20)]
     assert {run["class"] for run in runs} == {expected_class()}, [run["reason"] for run in runs]
     passed = {tuple(sorted(name for name, test in run["tests"].items() if test["ok"])) for run in runs}
     assert len(passed) == 1
@@ -64,7 +68,7 @@ def test_twenty_runs_give_one_answer():
 def test_answer_stays_under_load():
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
     try:
-        runs = [probe.probe() for _ in range(20)]
+        runs = [probe.probe(deadline=UNHURRIED) for _ in range(20)]
     finally:
         for process in busy:
             process.kill()
@@ -95,23 +99,40 @@ def test_nothing_is_left_behind():
     assert modules() == loaded
 
 
-def test_guest_that_never_answers_is_given_up():
+def endless_guest(give_up, before=lambda: None):
+    """What comes of a guest that never answers, with a patience of 0.25 s CPU time."""
     if os.uname().machine != "x86_64":
         pytest.skip("the program is x86-64")
+    from ansible.module_utils.kvm.guest import Pace
     from ansible.module_utils.kvm.guest_x86_64 import X86Machine, X86Vcpu
 
     def work(report):
+        before()
         out = {"tests": {}, "rates": {}, "notes": [], "guest_cpu": {}, "caps": {}}
-        machine = X86Machine(probe.open_kvm("/dev/kvm", out), out, report, time.perf_counter() + 10)
-        vcpu = X86Vcpu(machine)
+        pace = Pace(0.025, 0.25, time.perf_counter() + give_up)
+        vcpu = X86Vcpu(X86Machine(probe.open_kvm("/dev/kvm", out), out, report, pace))
         vcpu.load("long_loop", rcx=2**63)
-        start = time.perf_counter()
-        said = vcpu.run_until_exit()
-        return {"said": said, "seconds": time.perf_counter() - start}
+        return vcpu.run_until_exit()
 
-    answer = probe.in_child(work, 5)
-    assert answer["said"] == {"exit": "TIMEOUT"}
-    assert 0.24 < answer["seconds"] < 1
+    return probe.in_child(work, 30)
+
+
+def test_guest_that_never_answers_is_given_up():
+    said = endless_guest(give_up=20)
+    assert (said["exit"], said["starved"]) == ("TIMEOUT", False)
+    assert 0.25 <= said["cpu_seconds"] < 0.5
+
+
+def test_guest_that_may_not_run_is_not_blamed():
+    """Of lowest priority beside busy processes, the guest gets next to no CPU time before it has to give up."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        said = endless_guest(0.6, lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)))
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert (said["exit"], said["starved"]) == ("TIMEOUT", True), said
 
 
 @pytest.mark.parametrize("how", ["sleeps", "spins", "ignores signals"])
@@ -128,8 +149,28 @@ def test_child_that_hangs_is_killed_in_time(how):
     before, start = children(), time.perf_counter()
     answer = probe.in_child(work, 0.5)
     assert answer["failed_step"] == "deadline" and answer["at"] == "sse2"
+    assert how != "sleeps" or answer["starved"] is False
     assert 0.5 <= time.perf_counter() - start < 2
     assert children() == before
+
+
+def test_host_that_is_too_busy_is_not_taken_for_a_hang():
+    """A probe that hardly runs before its deadline claims nothing, neither a hang nor emulation."""
+
+    def work(report):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        while True:
+            report("busy")
+
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        answer = probe.in_child(work, 0.6)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert (answer["failed_step"], answer["starved"]) == ("deadline", True)
+    assert probe.classify(answer)[0] == "unmeasured"
 
 
 def test_child_that_dies_is_told():
@@ -228,7 +269,7 @@ def test_without_ctypes_nothing_is_claimed():
 
 
 def test_numbers_of_this_machine_are_sane():
-    found = probe.probe()
+    found = probe.probe(deadline=UNHURRIED)
     assert found["api_version"] == abi.API_VERSION
     assert found["native_per_second"] > 1e6
     assert found["caps"]["user_memory"] == 1

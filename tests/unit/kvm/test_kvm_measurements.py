@@ -18,6 +18,10 @@ FAST = {
 }
 
 
+STARVED = {"exit": "TIMEOUT", "starved": True}
+SILENT = {"exit": "TIMEOUT", "starved": False}
+
+
 def probe(**changes):
     """FAST with rates.long64 (loop), tests or top-level keys changed; None removes."""
     changed = copy.deepcopy(FAST)
@@ -50,6 +54,10 @@ def probe(**changes):
         (probe(loop={"per_second": 0}), "unmeasured", "too busy"),
         (probe(loop={"stopped_by": {"exit": "SHUTDOWN"}}), "emulated", "SHUTDOWN"),
         (probe(rates={}), "emulated", "64-bit kernel mode"),
+        (probe(rates={}, tests={"long_hello": {"ok": False, "got": STARVED}}), "unmeasured", "too busy"),
+        (probe(rates={}, tests={"long_hello": {"ok": False, "got": SILENT}}), "emulated", "does not run"),
+        (probe(tests={"avx": {"ok": False, "got": STARVED}}), "unmeasured", "avx"),
+        (probe(tests={"avx": {"ok": False, "got": STARVED}, "sse2": {"ok": False}}), "emulated", "avx, sse2"),
         (probe(api_version=11), "unusable", "11"),
         (probe(api_version=None), "unusable", "None"),
         (probe(arch="ppc64le"), "unmeasured", "architecture"),
@@ -57,6 +65,7 @@ def probe(**changes):
         ({"failed_step": "open", "errno": "EACCES"}, "unusable", "EACCES"),
         ({"failed_step": "deadline", "at": "sse2", "error": "no answer"}, "unusable", "sse2"),
         ({"failed_step": "deadline", "error": "no answer in 2 s"}, "unusable", "deadline failed: no answer in 2 s"),
+        ({"failed_step": "deadline", "at": "open", "starved": True, "error": "no answer"}, "unmeasured", "too busy"),
         ({"failed_step": "internal", "error": "this Python lacks _ctypes"}, "unmeasured", "_ctypes"),
         (probe(failed_step="devices", errno="EMFILE"), "hardware", ""),  # what was measured before counts
         ({}, "unusable", ""),
@@ -135,6 +144,7 @@ ABSENT = stopped("stat", "ENOENT")
         (host(), stopped("KVM_CREATE_VM", "EMFILE"), "resources", "RLIMIT_NOFILE"),
         (host(), stopped("KVM_CREATE_VCPU", "EINVAL"), "failed", "dmesg"),
         (host(), {"class": "unusable", "failed_step": "deadline", "at": "sse2"}, "hang", "dmesg"),
+        (host(), {"class": "unmeasured", "failed_step": "deadline", "starved": True}, "ok_unmeasured", "boot a guest"),
         (host(node=NO_NODE, container="lxc"), ABSENT, "node_container", "lxd"),
         (host(node=NO_NODE), ABSENT, "node_missing", "udevadm trigger"),
         (host(), None, "not_probed", "probe: full"),
