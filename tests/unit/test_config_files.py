@@ -72,10 +72,13 @@ def test_a_drifted_mode_alone_is_put_right_and_shown(files, tmp_path):
 def test_a_drifted_owner_is_put_right_and_shown(files, tmp_path):
     files({"path": "a", "text": "x\n", "group": "daemon"})
     assert grp.getgrgid((tmp_path / "a").stat().st_gid).gr_name == "daemon"
-    os.chown(tmp_path / "a", 1, 0)
-    result = files({"path": "a", "text": "x\n", "group": "daemon"})
-    assert result["diff"][0]["before"].startswith("# owner daemon:root")
-    assert result["diff"][0]["after"].startswith("# owner root:daemon")
+    daemon = grp.getgrnam("daemon").gr_gid
+    for owner, group, shown in ((1, daemon, "daemon:daemon"), (0, 0, "root:root")):
+        os.chown(tmp_path / "a", owner, group)
+        result = files({"path": "a", "text": "x\n", "group": "daemon"})
+        assert result["diff"][0]["before"].startswith(f"# owner {shown} ")
+        assert result["diff"][0]["after"].startswith("# owner root:daemon ")
+        assert ((tmp_path / "a").stat().st_uid, (tmp_path / "a").stat().st_gid) == (0, daemon)
 
 
 def test_secrets_never_leave_the_module_old_or_new_named_or_not(files):
