@@ -99,11 +99,25 @@ def test_only_missing_packages_are_installed(run_module, tmp_path):
     assert run_module(lab_host, {"packages": {"there": str(present)}}) == {
         "changed": False,
         "missing": [],
+        "raised": {},
         "diff": {"before": "", "after": ""},
-        "invocation": {"module_args": {"packages": {"there": str(present)}, "daemons": []}},
+        "invocation": {"module_args": {"packages": {"there": str(present)}, "daemons": [], "limits": {}}},
     }
     predicted = run_module(lab_host, {"packages": packages}, check=True)
     assert predicted["changed"] and predicted["missing"] == ["gone"]
+
+
+def test_a_limit_is_raised_never_lowered(run_module, tmp_path, monkeypatch):
+    monkeypatch.setattr(lab_host, "SETTINGS", str(tmp_path))
+    (tmp_path / "low").write_text("128\n")
+    (tmp_path / "high").write_text("9999\n")
+    args = {"packages": {}, "limits": {"low": 4096, "high": 4096, "not_in_this_kernel": 1}}
+    predicted = run_module(lab_host, args, check=True)
+    assert predicted["raised"] == {"low": 128} and (tmp_path / "low").read_text() == "128\n"
+    made = run_module(lab_host, args)
+    assert made["changed"] and made["diff"] == {"before": "low = 128\n", "after": "low = 4096\n"}
+    assert ((tmp_path / "low").read_text(), (tmp_path / "high").read_text()) == ("4096", "9999\n")
+    assert not run_module(lab_host, args)["changed"]
 
 
 def test_a_template_that_is_there_is_not_made_again(run_module, tmp_path, monkeypatch):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_host
-short_description: Install what this computer lacks to run a lab
+short_description: Give this computer what it lacks to run a lab
 description:
   - Installs Debian packages whose commands are missing, without letting any of their daemons start, now or at the next
     boot.
   - An operator's own C(policy-rc.d) stays as it is.
+  - Raises limits of the kernel that all machines of a computer share, until its next boot.
 options:
   packages:
     description: Map of package to a path that it brings; the package is installed when that path is missing.
@@ -19,6 +20,10 @@ options:
     type: list
     elements: str
     default: []
+  limits:
+    description: Map of a path below /proc/sys to the least value that it shall have.
+    type: dict
+    default: {}
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
@@ -30,6 +35,7 @@ EXAMPLES = r"""
   lab_host:
     packages: {socat: /usr/bin/socat, apt-cacher-ng: /usr/sbin/apt-cacher-ng}
     daemons: [apt-cacher-ng]
+    limits: {fs/inotify/max_user_instances: 4096}
 """
 
 RETURN = r"""
@@ -37,6 +43,10 @@ missing:
   description: Packages that were missing before.
   type: list
   elements: str
+  returned: success
+raised:
+  description: Limits that were too low before, each with its former value.
+  type: dict
   returned: success
 """
 
@@ -46,6 +56,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_process import LabError, run
 
+SETTINGS = "/proc/sys"
 POLICY = "/usr/sbin/policy-rc.d"
 APT = ["apt-get", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
@@ -84,11 +95,32 @@ def install(packages: list, daemons: list) -> None:
         run(["update-rc.d", daemon, "disable"], check=False)
 
 
+def low_limits(limits: dict) -> dict:
+    """Return the limits that are too low, with their value; a kernel without one of them needs none."""
+    found = {}
+    for name, least in limits.items():
+        try:
+            with open(os.path.join(SETTINGS, name), encoding="ascii") as stream:
+                value = int(stream.read())
+        except OSError:
+            continue
+        if value < int(least):
+            found[name] = value
+    return found
+
+
+def raise_limit(name: str, value: int) -> None:
+    """Raise a limit of the running kernel."""
+    with open(os.path.join(SETTINGS, name), "w", encoding="ascii") as stream:
+        stream.write(str(value))
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "packages": {"type": "dict", "required": True},
             "daemons": {"type": "list", "elements": "str", "default": []},
+            "limits": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -101,10 +133,25 @@ def main() -> None:
             install(missing, [daemon for daemon in module.params["daemons"] if daemon in missing])
         except LabError as error:
             module.fail_json(msg=str(error))
+    raised = low_limits(module.params["limits"])
+    for name, value in list(raised.items()):
+        try:
+            if not module.check_mode:
+                raise_limit(name, module.params["limits"][name])
+        except OSError as error:
+            del raised[name]
+            module.warn(
+                f"{SETTINGS}/{name} is {value} and cannot be raised ({error.strerror}): many machines will not boot."
+            )
     module.exit_json(
-        changed=bool(missing),
+        changed=bool(missing or raised),
         missing=missing,
-        diff={"before": "", "after": "".join(f"package {name}\n" for name in missing)},
+        raised=raised,
+        diff={
+            "before": "".join(f"{name} = {value}\n" for name, value in raised.items()),
+            "after": "".join(f"package {name}\n" for name in missing)
+            + "".join(f"{name} = {module.params['limits'][name]}\n" for name in raised),
+        },
     )
 
 
