@@ -182,14 +182,14 @@ def stage_keys():
 
 
 def test_a_component_declares_only_what_a_stage_takes(plan):
-    for component in plan["deploy_components"] + plan["deploy_once"]:
+    for component in plan["deploy_plan_components"] + plan["deploy_plan_once"]:
         assert set(component) <= stage_keys(), component["name"]
 
 
 def test_a_watched_file_is_one_that_is_written_or_packaged(plan):
-    written = {entry["path"] for entry in plan["deploy_files"]}
+    written = {entry["path"] for entry in plan["deploy_plan_files"]}
     packaged = {"/etc/nova/api-paste.ini"}
-    stages = ("deploy_foundation", "deploy_identity_units", "deploy_units", "deploy_agents")
+    stages = ("deploy_plan_foundation", "deploy_plan_identity_units", "deploy_plan_units", "deploy_plan_agents")
     units = [unit for stage in stages for unit in plan[stage]]
     assert units
     for unit in units:
@@ -199,7 +199,7 @@ def test_a_watched_file_is_one_that_is_written_or_packaged(plan):
 
 
 def test_every_file_has_an_owner_that_may_read_it_and_nobody_else_reads_secrets(plan):
-    for entry in plan["deploy_files"]:
+    for entry in plan["deploy_plan_files"]:
         secret = [s for s in plan.secrets.values() if s in json.dumps(entry.get("ini", entry.get("text", "")))]
         if secret:
             assert entry["mode"] in ("0640", "0600"), entry["path"]
@@ -208,12 +208,12 @@ def test_every_file_has_an_owner_that_may_read_it_and_nobody_else_reads_secrets(
 
 
 def test_no_two_components_write_the_same_file(plan):
-    paths = [entry["path"] for entry in plan["deploy_files"]]
+    paths = [entry["path"] for entry in plan["deploy_plan_files"]]
     assert len(paths) == len(set(paths))
 
 
 def test_no_password_stands_on_a_command_line(plan):
-    steps = [step for service in plan["deploy_schema"] for step in service["steps"]]
+    steps = [step for service in plan["deploy_plan_schema"] for step in service["steps"]]
     secrets = [*plan.secrets.values(), *re.findall(r"[a-z]+-of-theirs-\d", json.dumps(project.EXTERNAL))]
     for step in steps:
         assert not [word for word in step["argv"] if any(secret in word for secret in secrets)], step["argv"]
@@ -222,18 +222,18 @@ def test_no_password_stands_on_a_command_line(plan):
 def test_a_compute_holds_no_database_credentials(release):
     for shape in ("split-compute", "own-platform-compute", "own-platform-agent"):
         plan = plan_of(shape, release)
-        text = json.dumps(plan["deploy_files"])
+        text = json.dumps(plan["deploy_plan_files"])
         assert "nova.conf" in text
         assert "mysql" not in text and '"connection"' not in text
         held = {name for name, value in plan.secrets.items() if value in text}
         assert held <= {"nova_broker_password", "nova_service_password", "neutron_broker_password"}
-        assert not plan["deploy_databases"] and not plan["deploy_schema"] and not plan["deploy_identity"]
+        assert not plan["deploy_plan_databases"] and not plan["deploy_plan_schema"] and not plan["deploy_plan_identity"]
 
 
 def test_a_controller_has_the_databases_that_its_schemas_name(release):
     plan = plan_of("split-controller", release)
-    databases = {row["name"] for row in plan["deploy_databases"]}
-    urls = re.findall(r"mysql\+pymysql://[^\"]+/(\w+)", json.dumps(plan["deploy_schema"]))
+    databases = {row["name"] for row in plan["deploy_plan_databases"]}
+    urls = re.findall(r"mysql\+pymysql://[^\"]+/(\w+)", json.dumps(plan["deploy_plan_schema"]))
     assert databases == set(urls) == {"keystone", "placement", "glance", "neutron", "nova_api", "nova_cell0", "nova"}
 
 
@@ -251,7 +251,7 @@ def test_every_secret_is_masked_in_the_output(plan):
 
 def test_passwords_of_an_own_platform_are_masked_too(release):
     plan = plan_of("own-platform-agent", release)
-    assert "agents-of-theirs-1" in json.dumps(plan["deploy_files"])
+    assert "agents-of-theirs-1" in json.dumps(plan["deploy_plan_files"])
     assert "agents-of-theirs-1" in plan["deploy_secrets"]
     theirs = {
         value for row in project.EXTERNAL.values() for key, value in row.items() if re.search("password|secret", key)
@@ -262,8 +262,8 @@ def test_passwords_of_an_own_platform_are_masked_too(release):
 
 def test_an_own_platform_leaves_its_services_alone(release):
     plan = plan_of("own-platform-controller", release)
-    assert {component["name"] for component in plan["deploy_components"]} == {"nova", "nova_client"}
-    ini = next(entry["ini"] for entry in plan["deploy_files"] if entry["path"] == "/etc/nova/nova.conf")
+    assert {component["name"] for component in plan["deploy_plan_components"]} == {"nova", "nova_client"}
+    ini = next(entry["ini"] for entry in plan["deploy_plan_files"] if entry["path"] == "/etc/nova/nova.conf")
     assert "@198.51.100.5:3306/nova_api" in ini["api_database"]["connection"]
     assert ini["DEFAULT"]["transport_url"] == "rabbit://nova:queue-of-theirs-1@198.51.100.5:5672/"
     assert ini["placement"]["endpoint_override"] == "http://198.51.100.5:8778"
@@ -272,13 +272,13 @@ def test_an_own_platform_leaves_its_services_alone(release):
 
 def test_an_all_in_one_host_has_the_layers_of_both(release):
     plan = plan_of("all-in-one", release)
-    ini = next(entry["ini"] for entry in plan["deploy_files"] if entry["path"] == "/etc/nova/nova.conf")
+    ini = next(entry["ini"] for entry in plan["deploy_plan_files"] if entry["path"] == "/etc/nova/nova.conf")
     assert {"database", "api_database", "libvirt", "scheduler", "service_user"} <= set(ini)
     assert ini["vnc"]["server_listen"] and ini["vnc"]["novncproxy_port"] == 6080
 
 
 def test_nothing_listens_on_every_address(plan):
-    assert not re.search(r"0\.0\.0\.0|\[::\]", json.dumps(plan["deploy_files"]))
+    assert not re.search(r"0\.0\.0\.0|\[::\]", json.dumps(plan["deploy_plan_files"]))
 
 
 def test_the_operators_dicts_win_and_null_drops_an_option(release):
@@ -309,5 +309,5 @@ def test_preflight_checks_every_role_of_the_deployment_that_has_a_spec():
 
 
 def test_packages_answer_debconf_questions_in_full(plan):
-    for line in plan["deploy_debconf"]:
+    for line in plan["deploy_plan_debconf"]:
         assert re.fullmatch(r"[a-z0-9-]+ [a-z-]+/[a-z_-]+ (boolean (true|false)|string \S+)", line), line
