@@ -248,7 +248,6 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible.module_utils import first_sync, outcome, sql_url, user_command
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-
 HALF_DONE = (
     "\nThe database holds half of an earlier migration. If it was never in use, drop it and create it anew "
     "(service_databases); else restore the backup from before that migration."

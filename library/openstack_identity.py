@@ -238,7 +238,8 @@ def reconcile(module, session):
         if rotation:  # last: it ends the session's token
             path, body = ["users", auth["user_id"]], {"user": {"password": auth["password"]}}
             text = f"user {auth['username']}: password"
-            requests.append(identity_plan.request(4, "updated", text, "PATCH", path, body))
+            shows = identity_plan.shown({}, body["user"])
+            requests.append(identity_plan.request(4, "updated", text, "PATCH", path, body, shows=shows))
             if not module.check_mode:
                 session.call("PATCH", path, body)
     return requests
@@ -294,20 +295,13 @@ def main():
         module.fail_json(msg=f"The identity service refused: {error}.{advice}")
     except identity_plan.Conflict as error:
         module.fail_json(msg=f"{error}.")
-    lists = {kind: [entry["text"] for entry in requests if entry["change"] == kind] for kind in WORDS}
+    lists = {kind: [entry["text"] for entry in requests if entry["change"] == kind] for kind in identity_plan.SHOWS}
+    sides = [[f"{entry['text']}: {entry['shows'][side]}\n" for entry in requests] for side in (0, 1)]
     module.exit_json(
         changed=bool(requests),
-        diff={side: "".join(f"{e['text']}: {WORDS[e['change']][side]}\n" for e in requests) for side in SIDES},
+        diff={"before": "".join(sides[0]), "after": "".join(sides[1])},
         **lists,
     )
-
-
-SIDES = ("before", "after")
-WORDS = {
-    "created": {"before": "absent", "after": "present"},
-    "updated": {"before": "differs", "after": "as wanted"},
-    "removed": {"before": "present", "after": "absent"},
-}
 
 
 if __name__ == "__main__":

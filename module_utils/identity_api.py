@@ -90,6 +90,6 @@ def said(error):
     """The service's own words in an HTTP error."""
     text = error.read().decode(errors="replace")
     try:
-        return json.loads(text)["error"]["message"]
+        return json.loads(text)["error"]["message"].rstrip(".")
     except (ValueError, KeyError, TypeError):
         return text[:200].strip() or error.reason

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 INTERFACES = ("public", "internal", "admin")
+SHOWS = {"created": ("absent", "present"), "updated": ("differs", "as wanted"), "removed": ("present", "absent")}
 
 
 class Ref:
@@ -31,8 +32,8 @@ def resolved(value, ids):
     return value
 
 
-def request(stage, change, text, method, path, body=None, gives=None):
-    """One request: its stage (equal ones go side by side), what it changes, and which id it gives."""
+def request(stage, change, text, method, path, body=None, gives=None, shows=None):
+    """One request: its stage (equal ones go side by side), what it changes, which id it gives, (before, after)."""
     return {
         "stage": stage,
         "change": change,
@@ -41,7 +42,18 @@ def request(stage, change, text, method, path, body=None, gives=None):
         "path": path,
         "body": body,
         "gives": gives,
+        "shows": shows or SHOWS[change],
     }
+
+
+def shown(found, update):
+    """(before, after) of an update for a person, without passwords."""
+    before, after = [], []
+    for key, value in sorted(update.items()):
+        secret = key == "password"
+        before.append("another password" if secret else f"{key} {found.get(key)}")
+        after.append("the wanted password" if secret else f"{key} {value}")
+    return ", ".join(before), ", ".join(after)
 
 
 def empty():
@@ -79,7 +91,8 @@ def projects(wanted, state):
             continue
         update = differing(found, {"description": project["description"], "enabled": True})
         if update:
-            yield request(0, "updated", text, "PATCH", ["projects", found["id"]], {"project": update})
+            path = ["projects", found["id"]]
+            yield request(0, "updated", text, "PATCH", path, {"project": update}, shows=shown(found, update))
 
 
 def roles(wanted, state):
@@ -104,7 +117,8 @@ def users(wanted, state):
             update["enabled"] = True
         if update:
             text = f"user {user['name']}: {' and '.join(sorted(update))}"
-            yield request(1, "updated", text, "PATCH", ["users", found["id"]], {"user": update})
+            path = ["users", found["id"]]
+            yield request(1, "updated", text, "PATCH", path, {"user": update}, shows=shown(found, update))
 
 
 def grants(params, state, predict):
@@ -139,7 +153,8 @@ def services(wanted, region, state):
             update = differing(found, attributes)
             if update:
                 text = f"service {service['name']}: {' and '.join(sorted(update))}"
-                yield request(2, "updated", text, "PATCH", ["services", found["id"]], {"service": update})
+                path = ["services", found["id"]]
+                yield request(2, "updated", text, "PATCH", path, {"service": update}, shows=shown(found, update))
         for interface in INTERFACES:
             url = service["endpoints"].get(interface)
             if url:
@@ -179,7 +194,8 @@ def endpoint(service, found, interface, url, region, present):
         return
     update = differing(same[0], {"url": url, "enabled": True})
     if update:
-        yield request(3, "updated", text, "PATCH", ["endpoints", same[0]["id"]], {"endpoint": update})
+        path = ["endpoints", same[0]["id"]]
+        yield request(3, "updated", text, "PATCH", path, {"endpoint": update}, shows=shown(same[0], update))
     for duplicate in same[1:]:
         yield request(
             3, "removed", f"duplicate of {text}: {duplicate['url']}", "DELETE", ["endpoints", duplicate["id"]]

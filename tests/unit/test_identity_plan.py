@@ -109,6 +109,15 @@ def test_an_endpoint_that_moved_is_changed_in_place():
     assert asked(state) == [("updated", "PATCH", "endpoints/e1", {"endpoint": {"url": URL}})]
 
 
+def test_an_update_shows_both_sides_but_no_password():
+    found = {"url": "http://old", "enabled": True}
+    update = {"url": URL, "password": "s3cret"}
+    assert identity_plan.shown(found, update) == (
+        "another password, url http://old",
+        f"the wanted password, url {URL}",
+    )
+
+
 def test_of_two_endpoints_the_right_one_stays():
     state = complete(endpoints=[{**ENDPOINT, "id": "e0", "url": "http://old"}, ENDPOINT])
     assert asked(state) == [("removed", "DELETE", "endpoints/e0", None)]
