@@ -86,6 +86,7 @@ disabled: {description: Units that no longer start at boot., returned: always, t
 failed_units: {description: Units that did not come up or did not stay., returned: failure, type: list, elements: str}
 """
 
+GENERATED = "/run/"
 DROP_INS = "/etc/systemd/system/{}.d"
 LOG_LINES = 8
 TOLD = 3  # failed units whose last words are told; ten of them usually die of one thing
@@ -166,7 +167,7 @@ def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bo
         return {"verb": "" if waiting else "start", "newer": [], "enabling": enabling}
     # What a generator made is younger after each daemon-reload. The folder of drop-ins tells of one that was removed.
     folder = DROP_INS.format(unit["name"])
-    own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if not path.startswith("/run/")]
+    own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if not path.startswith(GENERATED)]
     own += [folder, f"{folder}/*.conf"]
     newer = newer_files([*unit["files"], *own], unit_state.started_at(show) + offset, changed_files, check_mode)
     if show["NeedDaemonReload"] == "yes" and not newer:

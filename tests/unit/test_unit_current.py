@@ -137,11 +137,12 @@ def test_a_file_that_was_removed_restarts_the_unit_once(decide, age, verb):
     assert decide(changed_files=[decide.file])["verb"] == verb
 
 
-def test_the_units_own_file_counts_but_not_a_generated_one(decide, tmp_path):
+def test_the_units_own_file_counts_but_not_a_generated_one(decide, tmp_path, monkeypatch):
     fragment = tmp_path / "x.service"
     fragment.write_text("x")
     assert decide(unit={"files": []}, FragmentPath=str(fragment))["newer"] == [str(fragment)]
-    assert decide(unit={"files": []}, FragmentPath="/run/systemd/generator.late/x.service")["verb"] == ""
+    monkeypatch.setattr(unit_current, "GENERATED", str(tmp_path))
+    assert decide(unit={"files": []}, FragmentPath=str(fragment))["verb"] == ""
 
 
 def test_a_unit_whose_file_systemd_has_not_read_is_restarted(decide):
