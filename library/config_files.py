@@ -299,15 +299,21 @@ def place_problems(plans: list) -> list:
     return problems
 
 
+class QuietModule(AnsibleModule):
+    """Keeps its arguments out of the target's journal: `files` may hold secrets that nobody named among `secrets`."""
+
+    def _log_invocation(self):
+        self.log(f"config_files: {', '.join(entry['path'] for entry in self.params['files'])}")
+
+
 def main():
-    module = AnsibleModule(
+    module = QuietModule(
         argument_spec={
             "files": {"type": "list", "elements": "dict", "required": True, "options": FILE_SPEC},
             "validate_unchanged": {"type": "bool", "default": False},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         supports_check_mode=True,
-        no_log=True,  # only keeps the arguments out of the target's journal: `files` may hold secrets nobody named
     )
     secrets, check_mode = module.params["secrets"], module.check_mode
     # Ansible would return the arguments, and with them every secret inside `files` that is not among `secrets`.

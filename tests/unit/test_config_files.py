@@ -107,6 +107,13 @@ def test_secrets_never_leave_the_module_old_or_new_named_or_not(files):
     assert "OS_USERNAME" in second["diff"][1]["after"]
 
 
+def test_no_secret_reaches_the_journal_of_the_target(files, monkeypatch):
+    said = []
+    monkeypatch.setattr("config_files.QuietModule.log", lambda _module, text, **_options: said.append(text))
+    files({"path": "a.conf", "ini": {"own": {"password": "unnamed4711x"}}}, {"path": "b", "text": "key: unnamed4711x"})
+    assert len(said) == 1 and "a.conf" in said[0] and "unnamed4711x" not in said[0]
+
+
 def test_the_diff_of_a_packaged_file_shows_changed_options_not_comments(files, tmp_path):
     (tmp_path / "a.conf").write_text("# long\n# comments\n[DEFAULT]\nsame = 1\nold=2\n")
     result = files({"path": "a.conf", "ini": {"DEFAULT": {"same": 1, "new": 3}}})
