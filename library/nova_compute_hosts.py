@@ -117,16 +117,16 @@ def wait(params):
         time.sleep(params["interval"])
 
 
-def unmapped(params):
+def unmapped(params, predict=False):
     """The named hosts without a mapping, in their order."""
-    mapped = {row[0] for row in outcome.query(params["api_database_url"], MAPPINGS)}
+    mapped = {row[0] for row in outcome.query(params["api_database_url"], MAPPINGS, predict=predict)}
     return [host for host in params["computes"] if host not in mapped]
 
 
 def predict(params):
     """The hosts that a run would map; all of them when no database answers."""
     try:
-        return unmapped(params)
+        return unmapped(params, predict=True)
     except outcome.Unknown:
         return params["computes"]
 

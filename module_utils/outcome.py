@@ -30,10 +30,10 @@ def lacking(step, predict=False):
         return f"{step['creates']} does not exist"
     try:
         for entry in step["schema"]:
-            reason = behind(entry)
+            reason = behind(entry, predict)
             if reason:
                 return reason
-        if step["row"] and not first_row(step["row"]):
+        if step["row"] and not first_row(step["row"], predict):
             return f"no such row in {sql_url.shown(step['row']['url'])}"
     except Unknown as error:
         if not predict:
@@ -42,10 +42,10 @@ def lacking(step, predict=False):
     return None
 
 
-def behind(entry):
+def behind(entry, predict=False):
     """Why a schema is not current, or None."""
     wanted = alembic_heads.heads(scripts(entry))
-    found = recorded(entry["url"])
+    found = recorded(entry["url"], predict)
     if found == wanted:
         return None
     return f"schema of {sql_url.shown(entry['url'])} is at {listed(found)}, the package wants {listed(wanted)}"
@@ -62,21 +62,21 @@ def scripts(entry):
     return revisions
 
 
-def recorded(url):
+def recorded(url, predict=False):
     """The rows of alembic_version; empty for a database without that table."""
-    return {row[0] for row in query(url, "SELECT version_num FROM alembic_version")}
+    return {row[0] for row in query(url, "SELECT version_num FROM alembic_version", predict=predict)}
 
 
-def first_row(entry):
+def first_row(entry, predict=False):
     """The first row of a query, or None."""
-    rows = query(entry["url"], entry["query"], entry["params"])
+    rows = query(entry["url"], entry["query"], entry["params"], predict)
     return rows[0] if rows else None
 
 
-def query(url, text, params=()):
+def query(url, text, params=(), predict=False):
     """All rows; none where a table is missing; Unknown where the database cannot be asked."""
     try:
-        connection = sql_url.connect(url)
+        connection = sql_url.connect(url, as_root=predict)
     except ImportError as error:
         raise Unknown("python3-pymysql is not installed") from error
     except Exception as error:  # PyMySQL's own classes cannot be named here: it is imported late
@@ -92,9 +92,9 @@ def query(url, text, params=()):
 
 
 def has_values(step):
-    """Whether the database has what the step's command needs."""
+    """Whether the database has what the step's command needs; for check mode."""
     try:
-        return all(first_row(value) is not None for value in step["values"])
+        return all(first_row(value, predict=True) is not None for value in step["values"])
     except Unknown:
         return False
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import socket
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 NOT_THERE = (1049, 1146)  # unknown database, no such table
 UNREACHABLE = (2002, 2003, 2013, 2055)
+SOCKET = "/run/mysqld/mysqld.sock"
 REFUSED = (1044, 1045, 1698)  # no access to the database, wrong password, wrong authentication plugin
 
 
@@ -59,11 +61,32 @@ def available():
     return True
 
 
-def connect(url, timeout=10):
-    """An open PyMySQL connection; PyMySQL is imported here because a machine may not have it yet."""
+def connect(url, as_root=False):
+    """An open PyMySQL connection; PyMySQL is imported here because a machine may not have it yet.
+
+    as_root: where the account of the URL is refused and the server is on this machine, look as root over its socket.
+    For check mode, in which an account or its new password does not exist yet.
+    """
     import pymysql
 
-    return pymysql.connect(connect_timeout=timeout, read_timeout=60, autocommit=True, **parse(url))
+    options, limits = parse(url), {"connect_timeout": 10, "read_timeout": 60, "autocommit": True}
+    try:
+        return pymysql.connect(**options, **limits)
+    except pymysql.err.OperationalError as error:
+        if not as_root or code(error) not in REFUSED or not is_here(options["host"]):
+            raise
+    return pymysql.connect(user="root", unix_socket=SOCKET, database=options["database"], **limits)
+
+
+def is_here(host):
+    """Whether the host is this machine."""
+    try:
+        address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+            probe.bind(address[4])
+    except OSError:
+        return False
+    return True
 
 
 def code(error):

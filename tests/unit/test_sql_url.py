@@ -58,3 +58,10 @@ def test_each_error_says_what_to_do(number, words):
     error = Exception(number, "deadlock")
     assert words in sql_url.hint(error, "mysql+pymysql://nova:hidden@h/d")
     assert "hidden" not in sql_url.hint(error, "mysql+pymysql://nova:hidden@h/d")
+
+
+def test_this_machine_is_told_from_others():
+    assert sql_url.is_here("127.0.0.1")
+    assert sql_url.is_here("localhost")
+    assert not sql_url.is_here("192.0.2.1")
+    assert not sql_url.is_here("no-such-host.invalid")
