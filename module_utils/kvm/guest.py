@@ -184,6 +184,17 @@ class Machine:
     def prepare(self):
         """What must be said to the VM before it gets memory."""
 
-    def record(self, name, passed, got):
+    def record(self, name, passed, got, first=None):
+        """Note a test; `first` is what a failed first attempt said."""
         self.out["tests"][name] = {"ok": True} if passed else {"ok": False, "got": got}
+        if passed and first:
+            self.out["tests"][name]["first"] = first
         return passed
+
+    def twice(self, name, attempt):
+        """attempt(vcpu or None) gives (passed, what was said); a failure counts if it repeats with a new vCPU."""
+        passed, said = attempt(None)
+        if passed:
+            return self.record(name, True, said)
+        again, then = attempt(self.new_vcpu())
+        return self.record(name, again, then, first=said)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 
 from ansible.module_utils.kvm import abi
@@ -100,8 +101,8 @@ class ArmMachine(Machine):
             vcpu.load("long_loop", x0=MASK64)
             out["rates"]["long64"] = vcpu.rate(slice_seconds, 2)
             self._test(vcpu, "neon", x1=21)
-            struct.pack_into("<I", self.memory, DATA, 41)
-            self._test(vcpu, "exclusives", x3=self.base + DATA)
+            fill = functools.partial(struct.pack_into, "<I", self.memory, DATA, 41)
+            self._test(vcpu, "exclusives", prepare=fill, x3=self.base + DATA)
             self._test(vcpu, "exception", wanted=6)
             self._costs(vcpu, slice_seconds / 2)
         self.step("devices")
@@ -122,8 +123,18 @@ class ArmMachine(Machine):
         vcpu.load("io_loop")
         self.out["userspace_exit_ns"] = vcpu.round_trip_ns(seconds, "MMIO")
 
-    def _test(self, vcpu, name, wanted=42, **registers):
+    def new_vcpu(self):
+        return ArmVcpu(self)
+
+    def _test(self, vcpu, name, wanted=42, prepare=None, **registers):
         self.step(name)
-        vcpu.load(name, **registers)
-        said = vcpu.run_until_exit()
-        return self.record(name, said["exit"] == "MMIO" and said.get("value") == wanted, said)
+
+        def attempt(other):
+            if prepare:
+                prepare()
+            runner = other or vcpu
+            runner.load(name, **registers)
+            said = runner.run_until_exit()
+            return said["exit"] == "MMIO" and said.get("value") == wanted, said
+
+        return self.twice(name, attempt)

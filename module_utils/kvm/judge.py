@@ -141,6 +141,18 @@ class Judge:
                 "guests run with a slow interrupt controller: read dmesg",
             )
 
+    def guest_tests(self):
+        tests = mapping(self.measured.get("tests"))
+        repeated = sorted(name for name in tests if mapping(tests[name]).get("ok") and "first" in mapping(tests[name]))
+        if self.usable and repeated:
+            self.row(
+                "guest_tests",
+                "warn",
+                f"failed once, then passed: {', '.join(repeated)}",
+                "pass at once",
+                "run again; if it happens again, the level below or the kernel is at fault: read dmesg",
+            )
+
     def guest_isa(self):
         wanted = self.policy["isa_level"]
         if not wanted:
@@ -457,6 +469,7 @@ def judge(facts, policy):
         court.exit_cost,
         court.real_mode,
         court.guest_interrupts,
+        court.guest_tests,
         court.guest_isa,
         court.nested_guests,
         court.max_vcpus,

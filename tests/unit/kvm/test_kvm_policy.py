@@ -121,6 +121,14 @@ def test_untried_kvm_is_a_warning_not_a_pass(machines):
     assert (answer["cause"], answer["verdict"], answer["class"]) == ("not_probed", "warn", "unmeasured")
 
 
+def test_a_test_that_passed_only_when_repeated_is_a_warning(machines):
+    facts = copy.deepcopy(machines[INTEL])
+    facts["probe"]["tests"]["avx"] = {"ok": True, "first": {"exit": "IO", "port": 241, "value": 6}}
+    answer = court.judge(facts, {})
+    assert (answer["cause"], answer["verdict"]) == ("ok", "warn")
+    assert "avx" in answer["msg"]
+
+
 def test_opened_but_not_run_is_a_warning(machines):
     probe = {"arch": "x86_64", "level": "open", "api_version": 12, "caps": {}, "tests": {}, "rates": {}}
     probe["class"], probe["reason"] = classify(probe)
