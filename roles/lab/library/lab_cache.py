@@ -115,7 +115,12 @@ def ensure(directory: str, suite: str, check_mode: bool) -> dict:
         log = os.path.join(directory, "log", "process.log")
         start(files["server"], ["apt-cacher-ng", "-c", os.path.join(directory, "conf")], directory, log)
         address = f"TCP4:127.0.0.1:{port}"
-        start(files["socket"], ["socat", "UNIX-LISTEN:apt.sock,fork,mode=600,unlink-early", address], directory, log)
+        start(
+            files["socket"],
+            ["socat", "UNIX-LISTEN:apt.sock,fork,mode=600,unlink-early,backlog=128", address],
+            directory,
+            log,
+        )
         deadline = time.monotonic() + 15
         while not (accepts("127.0.0.1", port) and os.path.exists(os.path.join(directory, "apt.sock"))):
             if time.monotonic() > deadline or not running(files["server"]):

@@ -146,13 +146,13 @@ def doors(lab: dict) -> dict:
     """Return the lab's ways in and out: pid file name -> (what it is, namespace or empty, socat's two addresses)."""
     addresses = {machine["name"]: machine["address"] for machine in lab["machines"]}
     space = namespace(lab["name"])
-    listen = f"TCP4-LISTEN:{CACHE_PORT},bind={MANAGEMENT_GATEWAY},fork,reuseaddr"
+    listen = f"TCP4-LISTEN:{CACHE_PORT},bind={MANAGEMENT_GATEWAY},fork,reuseaddr,backlog=128"
     result = {"apt": ("package cache", space, [listen, "UNIX-CONNECT:../cache/apt.sock"])}
     for forward in lab["forwards"]:
         name = f"forward-{forward['name']}"
         target = f"TCP4:{addresses[forward['machine']]}:{forward['port']}"
         result[f"{name}-in"] = ("", space, [f"UNIX-LISTEN:{name}.sock,fork,mode=600,unlink-early", target])
-        listen = f"TCP4-LISTEN:{forward['listen']},bind=127.0.0.1,fork,reuseaddr"
+        listen = f"TCP4-LISTEN:{forward['listen']},bind=127.0.0.1,fork,reuseaddr,backlog=128"
         text = f"127.0.0.1:{forward['listen']} to {forward['machine']}:{forward['port']}"
         result[f"{name}-out"] = (text, "", [listen, f"UNIX-CONNECT:{name}.sock"])
     return result

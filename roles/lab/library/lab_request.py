@@ -70,6 +70,7 @@ lab:
   returned: success
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -78,7 +79,7 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_plan import PlanError, lab_home, load_layouts, make_plan, namespace
-from ansible.module_utils.lab_process import LabError, free_port, read_json, run, running, write_file
+from ansible.module_utils.lab_process import LabError, free_port, locked, read_json, run, running, write_file
 
 
 def existing(directory: str) -> str:
@@ -175,8 +176,14 @@ def decide(params: dict) -> tuple:
             check_memory(down)
     if not all(os.path.isdir(os.path.join(machines, row["name"], "upper")) for row in down):
         check_room(existing(directory), params["minimum_disk_gb"])
-    choose_ports(after, before, directory)
     return before, after
+
+
+def remember(home: str, lab: dict) -> None:
+    """Write down what the lab consists of."""
+    os.makedirs(home, exist_ok=True)
+    os.chmod(home, 0o700)
+    write_file(os.path.join(home, "state.json"), json.dumps(lab, indent=2) + "\n")
 
 
 def main() -> None:
@@ -194,19 +201,19 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    root = os.path.realpath(module.params["root"])
     try:
         before, after = decide(module.params)
+        # Two labs that are made at the same time shall not choose the same port.
+        with contextlib.nullcontext() if module.check_mode else locked(os.path.join(root, "lock")):
+            choose_ports(after, before, root)
+            if before != after and not module.check_mode:
+                remember(lab_home(root, after["name"]), after)
     except (PlanError, LabError) as error:
         module.fail_json(msg=str(error))
-    changed = before != after
     shown = [json.dumps(state, indent=2) + "\n" if state else "" for state in (before, after)]
-    if changed and not module.check_mode:
-        home = lab_home(module.params["root"], after["name"])
-        os.makedirs(home, exist_ok=True)
-        os.chmod(home, 0o700)
-        write_file(os.path.join(home, "state.json"), shown[1])
     module.exit_json(
-        changed=changed,
+        changed=before != after,
         lab={**after, "namespace": namespace(after["name"])},
         diff={"before": shown[0], "after": shown[1]},
     )

@@ -32,8 +32,8 @@ def check_name(name: str) -> str:
         raise PlanError(
             f"LAB_NAME is {name!r}; use 1 to 12 characters of a-z, 0-9 and '-', the first one a letter, e.g. lab2."
         )
-    if name in ("cache", "templates", "layers"):
-        raise PlanError(f"LAB_NAME is {name!r}, which is the name of a directory that all labs share; choose another.")
+    if name in ("cache", "templates", "layers", "lock"):
+        raise PlanError(f"LAB_NAME is {name!r}, the name of something that all labs share; choose another.")
     return name
 
 
