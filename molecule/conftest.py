@@ -32,6 +32,11 @@ class Run:
         return {(row["task"], host) for row in self.tasks for host in row["changed"]}
 
     @property
+    def said(self) -> dict:
+        """Host to what it said when it failed."""
+        return {host: text for row in self.tasks for host, text in row["failed"].items()}
+
+    @property
     def recap(self) -> dict:
         """Host to the numbers of its recap."""
         rows = re.findall(r"^(\S+)\s+: (ok=\d+.*)$", self.output, re.M)
@@ -105,11 +110,11 @@ print(json.dumps({
     "hypervisors": get(cloud.compute, "/os-hypervisors/detail")["hypervisors"],
     "servers": get(cloud.compute, "/servers?all_tenants=1")["servers"],
     "flavors": get(cloud.compute, "/flavors?is_public=None")["flavors"],
-    "agents": get(cloud.network, "/v2.0/agents")["agents"],
-    "networks": get(cloud.network, "/v2.0/networks")["networks"],
-    "ports": get(cloud.network, "/v2.0/ports")["ports"],
-    "security_groups": get(cloud.network, "/v2.0/security-groups")["security_groups"],
-    "images": get(cloud.image, "/v2/images")["images"],
+    "agents": get(cloud.network, "/agents")["agents"],
+    "networks": get(cloud.network, "/networks")["networks"],
+    "ports": get(cloud.network, "/ports")["ports"],
+    "security_groups": get(cloud.network, "/security-groups")["security_groups"],
+    "images": get(cloud.image, "/images")["images"],
     "providers": get(cloud.placement, "/resource_providers")["resource_providers"],
 }))
 """

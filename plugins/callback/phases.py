@@ -15,7 +15,7 @@ short_description: Wall time of the phases of a run
 description:
   - Prints the wall time, seconds, of each task that took at least O(threshold), in the order they ran, and the total.
   - When the environment variable E(PHASES_FILE) names a file, every task is written there too, as JSON, with the hosts
-    on which it changed something; in check mode, on which it would.
+    on which it changed something (in check mode, on which it would) and what it said on those where it failed.
 options:
   threshold:
     description: Shorter tasks are summed up in one line; seconds.
@@ -39,13 +39,20 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._close()
-        self.tasks.append({"task": task.get_name(), "begun": time.monotonic(), "seconds": None, "changed": set()})
+        self.tasks.append({"task": task.get_name(), "begun": time.monotonic(), "seconds": None,
+                           "changed": set(), "failed": {}})
 
     v2_playbook_on_handler_task_start = v2_playbook_on_task_start
 
     def v2_runner_on_ok(self, result):
         if self.tasks and result.is_changed():
             self.tasks[-1]["changed"].add(result._host.get_name())
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        if self.tasks and not ignore_errors:
+            self.tasks[-1]["failed"][result._host.get_name()] = str(result._result.get("msg", ""))
+
+    v2_runner_on_unreachable = v2_runner_on_failed
 
     def _close(self):
         if self.tasks and self.tasks[-1]["seconds"] is None:
@@ -63,7 +70,7 @@ class CallbackModule(CallbackBase):
         self._display.display(f"{total:8.1f} s  in all, {len(self.tasks)} tasks")
         path = os.environ.get("PHASES_FILE")
         if path:
-            rows = [{"task": t["task"], "seconds": round(t["seconds"], 2), "changed": sorted(t["changed"])}
-                    for t in self.tasks]
+            rows = [{"task": t["task"], "seconds": round(t["seconds"], 2), "changed": sorted(t["changed"]),
+                     "failed": t["failed"]} for t in self.tasks]
             with open(path, "w", encoding="utf-8") as stream:
                 json.dump({"total": round(total, 2), "tasks": rows}, stream, indent=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -48,17 +49,18 @@ def inventory(tmp_path, request):
 
 @pytest.fixture
 def refusal(playbook, machines, secrets_in):
-    """Return refuse(*arguments, inventory): the words of a run that refuses and changes nothing, on one line."""
+    """Return refuse(*arguments, inventory): what a run that refuses says, host by host; it must change nothing."""
 
-    def refuse(*arguments: str, inventory: list | None = None, name: str = "preflight.yml", **environment: str) -> str:
+    def refuse(*arguments: str, inventory: list | None = None, name: str = "preflight.yml") -> str:
         before = {machine: host.run(STATE).stdout for machine, host in machines.items()}
-        done = playbook(name, *arguments, inventory=inventory, **environment)
+        done = playbook(name, *arguments, inventory=inventory)
         assert done.rc != 0, f"it was accepted:\n{done.output[-3000:]}"
         assert {machine: host.run(STATE).stdout for machine, host in machines.items()} == before
         assert done.changed == set()
         assert secrets_in(done.output) == []
         assert "Traceback" not in done.output
-        return " ".join(done.output.split())
+        assert done.said, f"it failed without a reason:\n{done.output[-3000:]}"
+        return " ".join(" ".join(f"{host}: {text}" for host, text in done.said.items()).split())
 
     return refuse
 
@@ -71,12 +73,13 @@ def module(request):
         inventory = request.config.getoption("--ansible-inventory")
         done = subprocess.run(
             ["ansible", hosts, f"--inventory={inventory}", f"--module-name={name}", f"--args={arguments}"],
-            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"},
+            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
             stdout=subprocess.PIPE,
+            text=True,
             check=True,
             cwd=ROOT,
         )
-        (task,) = json.loads(done.stdout)["plays"][0]["tasks"]
-        return task["hosts"]
+        rows = re.findall(r"^(\S+) \| SUCCESS => (\{.*?^\})$", done.stdout, re.M | re.S)
+        return {host: json.loads(answer) for host, answer in rows}
 
     return call

@@ -62,15 +62,17 @@ def test_a_port_that_something_else_holds_is_named_with_its_holder(refusal, spoi
 def test_somebody_who_is_not_root_is_told_so(refusal, spoil, inventory):
     spoil(
         "compute1",
-        "useradd --create-home operator && mkdir --mode=700 ~operator/.ssh"
-        " && cp /root/.ssh/authorized_keys ~operator/.ssh/ && chown --recursive operator: ~operator/.ssh",
-        "userdel --remove operator 2>/dev/null",
+        "useradd --create-home somebody && mkdir --mode=700 ~somebody/.ssh"
+        " && cp /root/.ssh/authorized_keys ~somebody/.ssh/ && chown --recursive somebody: ~somebody/.ssh",
+        "userdel --force --remove somebody 2>/dev/null; ! id somebody 2>/dev/null",
     )
 
-    def log_in_as_operator(known: dict) -> None:
-        known["_meta"]["hostvars"]["compute1"].update(ansible_user="operator", ansible_become=False)
+    def log_in_as_somebody(known: dict) -> None:
+        host = known["_meta"]["hostvars"]["compute1"]
+        host.update(ansible_user="somebody", ansible_become=False)
+        host["ansible_ssh_common_args"] = "-o ControlPath=none " + host["ansible_ssh_common_args"]  # that one is root's
 
-    said = refusal(inventory=inventory(log_in_as_operator))
+    said = refusal(inventory=inventory(log_in_as_somebody))
     assert "not root (uid " in said and "ansible_become: true" in said
 
 
@@ -82,9 +84,8 @@ def test_an_unreachable_host_is_named_and_the_others_are_unharmed(refusal, inven
         known["lab"]["hosts"].append("compute2")
 
     said = refusal(inventory=inventory(add_a_host), name="site.yml")
-    assert "UNREACHABLE" in said and "compute2" in said
-    assert "compute2 : ok=0" in said and "unreachable=1" in said
-    assert "Install the packages" not in said
+    assert re.match("compute2: .*(unreachable|ssh)", said), said
+    assert "controller1" not in said and "compute1" not in said
 
 
 def test_a_clock_that_is_off_is_measured(module):

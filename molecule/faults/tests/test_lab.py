@@ -75,7 +75,7 @@ def test_a_lab_leaves_nothing(playbook):
     assert {kind: found for kind, found in traces().items() if found} == {}
     wanted = {"LAB_NAME": NAME, "LAB_LAYOUT": "allinone"}
     try:
-        made = playbook("lab.yml", **wanted)
+        made = playbook("lab.yml", "--extra-vars", "lab_check_memory=false", **wanted)  # nothing is deployed on it
         assert made.rc == 0, made.output[-2000:]
         up = traces()
         for kind in ("processes", "mounts", "namespaces", "its folder"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-testinfra_hosts = ["ansible://nova_controllers,nova_computes"]
+testinfra_hosts = ["ansible://nova_controllers", "ansible://nova_computes"]
 PLATFORM = [
     "mariadb-server",
     "rabbitmq-server",

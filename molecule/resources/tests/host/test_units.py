@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-testinfra_hosts = ["ansible://nova_controllers,nova_computes"]
+testinfra_hosts = ["ansible://nova_controllers", "ansible://nova_computes"]
 GRACE = 60  # s; oslo.service's graceful_shutdown_timeout, which nobody changes here
 UNITS = {"s": 1, "min": 60, "h": 3600}
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-testinfra_hosts = ["ansible://nova_controllers,nova_computes"]
+testinfra_hosts = ["ansible://nova_controllers", "ansible://nova_computes"]
 REINSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install --reinstall --yes nova-common"
 
 
