@@ -136,30 +136,36 @@ def addresses() -> set:
     return set(re.findall(r"inet6? ([0-9a-f.:]+)", shown))
 
 
+def mirrors(shown: str) -> list:
+    """Every repository over the network among what `apt-get update --print-uris` shows, in its order."""
+    return list(dict.fromkeys(re.findall(r"^'(https?://[^']+?)/(?:dists/[^']+/)?InRelease'", shown, re.M)))
+
+
 def mirror_problem() -> str | None:
-    """Nothing when apt's first source answers; whoever reads this at night needs its name."""
-    targets = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True, check=False
-    ).stdout.split()
+    """Nothing when apt's sources answer; whoever reads this at night needs the name of the one that does not."""
+    # Not indextargets: that one lists only what has been downloaded before.
+    shown = subprocess.run(["apt-get", "update", "--print-uris"], capture_output=True, text=True, check=False).stdout
     proxy = subprocess.run(
         ["apt-config", "shell", "P", "Acquire::http::Proxy"], capture_output=True, text=True, check=False
     ).stdout
     proxy = re.search(r"P='([^']+)'", proxy)
-    for uri in dict.fromkeys(targets):
+    asked = set()
+    for uri in mirrors(shown):
         parts = urlsplit(proxy.group(1) if proxy else uri)
-        if parts.scheme not in ("http", "https"):
+        end = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        if end in asked:
             continue
+        asked.add(end)
         try:
-            socket.create_connection(
-                (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)), 5
-            ).close()
+            socket.create_connection(end, 5).close()
         except OSError as error:
             return (
-                f"the package mirror {uri} cannot be reached ({error}); check /etc/apt/sources.list.d and the network, "
-                "or the proxy in apt's configuration"
+                f"the package mirror {uri} cannot be reached ({error}); check /etc/apt/sources.list, "
+                "/etc/apt/sources.list.d and the network, or the proxy in apt's configuration"
             )
-        return None
-    return "apt has no package source over the network; write one to /etc/apt/sources.list.d and run apt-get update"
+    if not asked:
+        return "apt has no package source over the network; write one to /etc/apt/sources.list.d and run apt-get update"
+    return None
 
 
 def problems(p: dict, facts: dict) -> list:
