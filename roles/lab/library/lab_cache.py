@@ -70,25 +70,20 @@ from ansible.module_utils.lab_process import (
 PROCESSES = ("server", "socket")
 
 
-def known_mirror(directory: str, suite: str) -> tuple:
-    """Return what is remembered of the mirror, and whether apt's sources are still those it was found in."""
-    sources = {"uris": apt_uris(), "proxy": apt_proxy()}
-    known = read_json(os.path.join(directory, "mirror.json"))
-    return (known if known.get("sources") == sources else {"sources": sources, "suites": {}}), known
-
-
 def find(directory: str, suite: str, write: bool) -> tuple:
-    """Return the mirror of a suite and the proxy; ask the network only once for each suite."""
-    known, before = known_mirror(directory, suite)
-    sources = known["sources"]
-    if suite not in known["suites"]:
+    """Return the mirror of a suite and the proxy; while apt keeps its sources, ask the network once for each suite."""
+    path = os.path.join(directory, "mirror.json")
+    sources = {"uris": apt_uris(), "proxy": apt_proxy()}
+    known = read_json(path)
+    suites = known["suites"] if known.get("sources") == sources else {}
+    if suite not in suites:
         architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
-        known["suites"][suite] = find_mirror(
+        suites[suite] = find_mirror(
             suite, architecture, sources["uris"], lambda uri, name: fetch_release(uri, name, sources["proxy"])
         )
-    if write and known != before:
-        write_file(os.path.join(directory, "mirror.json"), json.dumps(known, indent=2) + "\n")
-    return known["suites"][suite], sources["proxy"]
+        if write:
+            write_file(path, json.dumps({"sources": sources, "suites": suites}, indent=2) + "\n")
+    return suites[suite], sources["proxy"]
 
 
 def ensure(directory: str, suite: str, check_mode: bool) -> dict:
