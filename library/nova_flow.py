@@ -125,18 +125,18 @@ steps:
   returned: always
   sample: [{name: lease, seconds: 3.1, detail: "10.0.0.7", ok: true}]
 summary:
-  description: The services, the steps and the guests that stay, as lines to read.
+  description: The services, the steps and the guests that stay, as lines to read. A failure has them in its message.
   type: list
   elements: str
-  returned: always
-services: {description: Nova's services as its API lists them., type: list, elements: dict, returned: always}
-agents: {description: Neutron's agents as its API lists them., type: list, elements: dict, returned: always}
+  returned: success
+services: {description: Nova's services as its API lists them., type: list, elements: dict, returned: success}
+agents: {description: Neutron's agents as its API lists them., type: list, elements: dict, returned: success}
 servers:
   description: Each guest - id, name, status, host, address, first lines of its console, URL of its screen.
   type: list
   elements: dict
-  returned: when a guest was proved
-server: {description: The first of RV(servers)., type: dict, returned: when a guest was proved}
+  returned: success
+server: {description: The first of RV(servers)., type: dict, returned: success}
 made: {description: What this run made., type: list, elements: str, returned: always}
 removed: {description: What this run removed., type: list, elements: str, returned: always}
 """
@@ -208,7 +208,7 @@ def check(module, flow):
         predicted = flow.predict()
     except (StepFailed, CloudError) as error:
         if isinstance(error, StepFailed) or error.code:
-            module.fail_json(msg=message(flow.steps.failed(), error), **flow.result())
+            module.fail_json(msg=message(flow.steps.failed(), error), **flow.result(brief=True))
         predicted = [f"a guest would be made, once the cloud answers ({error})"] if module.params["keep"] else []
     module.exit_json(changed=bool(predicted), diff={"before": "", "after": "\n".join([*predicted, ""])},
                      **flow.result())
@@ -228,6 +228,7 @@ def prove(flow):
     failed = flow.steps.failed()
     keep = flow.asked["keep_failed"] or not flow.made if failure else flow.asked["keep"]
     problems = flow.remove() if flow.touching and not keep else []
+    flow.stays = keep
     return message(failed, failure) if failure else None, problems
 
 
@@ -244,7 +245,7 @@ def main():
     lock.close()
     if failure or problems:
         text = [failure or "The cloud is proved.", *(f"  Not removed: {problem}" for problem in problems)]
-        module.fail_json(msg="\n".join(text), **flow.result())
+        module.fail_json(msg="\n".join([*text, "", *flow.summary()]), **flow.result(brief=True))
     kept = module.params["keep"]
     before, after = (flow.removed, flow.made) if kept else (flow.leftovers, [])
     module.exit_json(changed=bool(before or after), diff={"before": "".join(f"{line}\n" for line in before),

@@ -17,6 +17,7 @@ class Flow:
                            asked["validate_certs"])
         self.made, self.removed, self.guests = [], [], []
         self.services, self.agents, self.leftovers, self.touching = [], [], [], False
+        self.stays = asked["keep"]  # whether the guests still live when all is done
 
     def observe(self):
         """Log in, and see that what should run does."""
@@ -170,18 +171,23 @@ class Flow:
         return ([f"server {name} would be made" for name in wanted if name not in living]
                 + [f"server {name} would be removed" for name in living if name not in wanted])
 
-    def summary(self, servers):
+    def servers(self):
+        shown = ("id", "name", "status", "host", "address", "console", "novnc_url")
+        return [{key: guest[key] for key in shown} for guest in self.guests]
+
+    def summary(self):
         """The services, the steps and the guests that stay, as lines to read."""
         lines = [*flow_cloud.service_table(self.services), "", *self.steps.lines()]
-        for server in servers if self.asked["keep"] else []:
+        for server in self.servers() if self.stays else []:
             lines += ["", f"Guest {server['name']} is {server['status']} on {server['host']} at {server['address']}.",
                       *(f"  | {line}" for line in server["console"])]
             lines += [f"Its screen: {server['novnc_url']}"] if server["novnc_url"] else []
         return lines
 
-    def result(self):
-        shown = ("id", "name", "status", "host", "address", "console", "novnc_url")
-        servers = [{key: guest[key] for key in shown} for guest in self.guests]
-        return {"steps": self.steps.done, "summary": self.summary(servers), "services": self.services,
-                "agents": self.agents, "servers": servers, "made": self.made, "removed": self.removed,
-                **({"server": servers[0]} if servers else {})}
+    def result(self, brief=False):
+        """What the module returns; brief beside a message that has the summary in it."""
+        result, servers = {"steps": self.steps.done, "made": self.made, "removed": self.removed}, self.servers()
+        if not brief:
+            result.update(summary=self.summary(), services=self.services, agents=self.agents, servers=servers)
+            result.update({"server": servers[0]} if servers else {})
+        return result
