@@ -213,8 +213,7 @@ class X86Machine(Machine):
         vcpu = X86Vcpu(self)
         if self._test(vcpu, "long_hello"):
             self.step("long mode loop")
-            vcpu.load("long_loop", rcx=MASK64)
-            rates["long64"] = vcpu.rate(slice_seconds, 2)
+            rates["long64"] = self.kernel_loop(vcpu, slice_seconds)
             self._instructions(vcpu)
             self._costs(vcpu, slice_seconds / 2)
         self.step("ring 3 loop")
@@ -225,6 +224,10 @@ class X86Machine(Machine):
 
     def new_vcpu(self):
         return X86Vcpu(self)
+
+    def kernel_loop(self, vcpu, seconds):
+        vcpu.load("long_loop", rcx=MASK64)
+        return vcpu.rate(seconds, 2)
 
     def _real_hello(self, vcpu):
         vcpu.load("real_hello", "real")

@@ -20,9 +20,10 @@ import stat
 import time
 
 from ansible.module_utils.kvm import abi
-from ansible.module_utils.kvm.classify import classify, ratios
+from ansible.module_utils.kvm.classify import FLOOR_WITHOUT_SHARE, INTERPRETED_SHARE, classify, ratios
 
 USER_DEADLINE = 1.0
+DOUBTFUL_RATIO = 2 * FLOOR_WITHOUT_SHARE  # of native speed: below, it is measured once more
 # Shares of the deadline: no new measurement is begun after the one, a guest's test may use the other of CPU time.
 SOFT_SHARE, PATIENCE = 0.75, 0.15
 PR_SET_PDEATHSIG = 1
@@ -214,6 +215,18 @@ def _run_guest(kvm, out, report, pace):
         native = max(speed or 0 for speed in speeds)
         if native:
             out["native_per_second"] = round(native)
+    report("long mode loop again")
+    _measure_again(machine, out, pace[0])
+
+
+def _measure_again(machine, out, slice_seconds):
+    """A guest that looks slow though nothing was interpreted may only have been disturbed: the better run counts."""
+    loop, ratio = out["rates"].get("long64"), ratios(out).get("long64")
+    doubtful = loop and "stopped_by" not in loop and ratio is not None and ratio < DOUBTFUL_RATIO
+    if doubtful and loop.get("emulated_share", 0) <= INTERPRETED_SHARE:
+        again = machine.kernel_loop(machine.new_vcpu(), 4 * slice_seconds)
+        if "stopped_by" not in again and again["per_second"] > loop["per_second"]:
+            out["rates"]["long64"] = dict(again, first=loop["per_second"])
 
 
 def _machine_class(arch):
