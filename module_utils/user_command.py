@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 
+PATIENCE = 5  # seconds that a stopped command gets to end by itself
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -59,7 +60,7 @@ def stopped(process):
     for number in (signal.SIGTERM, signal.SIGKILL):  # su passes on the first, and leaves its child alone at the second
         try:
             os.killpg(process.pid, number)
-            output, _ = process.communicate(timeout=5)
+            output, _ = process.communicate(timeout=PATIENCE)
             return output
         except ProcessLookupError:
             return output

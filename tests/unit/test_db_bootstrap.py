@@ -137,6 +137,7 @@ def test_a_second_run_does_not_wait_for_ever(run_module, tmp_path):
     [
         (set(), None, set(), CHAIN, "first"),
         ({first_sync.MARK}, {"c"}, set(), CHAIN, "empty"),
+        ({first_sync.MARK}, set(), set(), CHAIN, "empty"),
         (MARKED, {"c"}, set(), CHAIN, "empty"),
         (MARKED, {"c"}, {"b"}, CHAIN, "empty"),
         (MARKED, {"e2", "c1"}, {"e1", "c1"}, BRANCHES, "empty"),

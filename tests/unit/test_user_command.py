@@ -55,6 +55,22 @@ def test_a_command_that_takes_too_long_is_stopped_with_its_children(tmp_path):
     assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
+def test_a_command_that_does_not_listen_is_killed(monkeypatch):
+    monkeypatch.setattr(user_command, "PATIENCE", 0.5)
+    argv = ["sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.1; done"]
+    code, output = user_command.run(argv, ME, timeout=1)
+    assert code == 124
+    assert not Path(f"/proc/{output.split()[0]}").exists()
+
+
+def test_a_child_that_escaped_cannot_hold_the_caller(monkeypatch):
+    monkeypatch.setattr(user_command, "PATIENCE", 0.5)
+    started = time.monotonic()
+    code, output = user_command.run(["sh", "-c", "echo begun; setsid sleep 8 & sleep 8"], ME, timeout=1)
+    assert (code, "begun" in output) == (124, True)
+    assert time.monotonic() - started < 5
+
+
 def test_a_lock_that_the_command_inherits_lasts_as_long_as_the_command(tmp_path):
     path = tmp_path / "lock"
     with path.open("w") as lock:
