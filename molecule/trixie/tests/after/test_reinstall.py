@@ -8,7 +8,7 @@ REINSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install --reinstall --yes no
 
 
 def owners(host) -> str:
-    return host.check_output("stat --format='%%n %%U:%%G %%a' /etc/nova /etc/nova/nova.conf /etc/nova/api-paste.ini")
+    return host.check_output("stat --format='%n %U:%G %a' /etc/nova /etc/nova/nova.conf /etc/nova/api-paste.ini")
 
 
 def test_a_reinstalled_package_leaves_owners_and_modes_as_they_were(host):
