@@ -4,7 +4,7 @@
 Debian's kernel, Debian's Python and this project's probe in an initramfs; a machine runs several phases (module not
 loaded, loaded, loaded with another parameter) and prints an answer for each.
 
-usage: machines.py [--record] [NAME ...]      --record writes docs/kvm-last-run.md
+usage: machines.py [--record] [NAME ...]      --record puts the results into docs/kvm-last-run.md
 """
 
 from __future__ import annotations
@@ -267,41 +267,55 @@ def shown(phase, answer, problems):
     )
 
 
+HEAD = """# The hardware verdict, proven in emulated machines
+
+Written by `python tests/kvm/machines.py --record [NAME ...]`, each section when its machine was last run.
+QEMU emulates processors with virtualisation extensions (TCG); on them runs the real kvm_amd or arm64 KVM
+of the kernel. Native speed is that of the emulated machine. The last column must say "as wanted".
+
+"""
+
+
+def section(name, rows, seconds):
+    arch, command, extra, _phases = MACHINES[name]
+    today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    lines = [
+        f"## {name}",
+        "",
+        f"{today}, {seconds:.0f} s, {packages.depends(arch, f'linux-image-{arch}')}",
+        "",
+        "`" + " ".join(command[1:] + ([f"({extra})"] if extra else [])) + "`",
+        "",
+        "| phase | class | cause | ring-0/EL1 speed, of native | interpreted | failed tests | result |",
+        "|---|---|---|---|---|---|---|",
+        *[shown(*row) for row in rows],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def record(sections):
+    """Put the sections of machines into the document, in the order of MACHINES; others keep their last result."""
+    document = RECORD.read_text() if RECORD.exists() else ""
+    kept = {text.split("\n")[0]: "## " + text for text in document.split("\n## ")[1:]}
+    kept = {name: text.rstrip("\n") + "\n" for name, text in kept.items() if name in MACHINES}
+    kept.update(sections)
+    RECORD.write_text(HEAD + "\n".join(kept[name] for name in MACHINES if name in kept))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--record", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
-    lines, wrong = [], 0
+    wrong = 0
     for name in options.names or MACHINES:
         rows, seconds, _console = run(name)
-        arch, command, extra, _phases = MACHINES[name]
-        what = " ".join(command[1:] + ([f"({extra})"] if extra else []))
-        lines += [
-            f"## {name}: {seconds:.0f} s",
-            "",
-            f"`{what}`",
-            "",
-            f"Kernel {packages.depends(arch, f'linux-image-{arch}')}",
-            "",
-            "| phase | class | cause | ring-0/EL1 speed, of native | interpreted | failed tests | result |",
-            "|---|---|---|---|---|---|---|",
-            *[shown(*row) for row in rows],
-            "",
-        ]
-        print("\n".join(lines[-(len(rows) + 9) :]), flush=True)
+        text = section(name, rows, seconds)
+        print(text, flush=True)
         wrong += sum(bool(problems) for _phase, _answer, problems in rows)
-    if options.record:
-        today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-        head = [
-            "# The hardware verdict, proven in emulated machines",
-            "",
-            f"Written by `python tests/kvm/machines.py --record` on {today}; {wrong} answers other than wanted.",
-            "QEMU emulates processors with virtualisation extensions (TCG); on them runs the real kvm_amd or arm64 KVM",
-            "of the kernel. Native speed is that of the emulated machine.",
-            "",
-        ]
-        RECORD.write_text("\n".join(head + lines))
+        if options.record:
+            record({name: text})
     return 1 if wrong else 0
 
 
