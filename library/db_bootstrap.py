@@ -97,7 +97,7 @@ requirements: ["PyMySQL (python3-pymysql) on the target"]
 attributes:
   check_mode:
     description: Predicts which steps a run would start. Without a server, all whose outcome lies in a database. On the
-      server's own machine, an account or a password that does not exist yet is no obstacle: root looks over the socket.
+      server's own machine, an account or a password that does not exist yet is no obstacle, root looks over the socket.
     support: full
   diff_mode:
     description: Shows each outcome before and after.

@@ -154,9 +154,11 @@ def read_packages(paths, debian):
         if len(found) != 1:
             names = ", ".join(os.path.basename(field["path"]) for field in found) or "none"
             raise ValueError(f"expected one package {what} for {debian} among {len(paths)} .deb files, found {names}")
-    return (debian_package.files(kernels[0]["path"], guest_files.kernel_wanted),
-            debian_package.files(shells[0]["path"], guest_files.shell_wanted),
-            {field["Package"]: field["Version"] for field in (kernels[0], shells[0])})
+    return (
+        debian_package.files(kernels[0]["path"], guest_files.kernel_wanted),
+        debian_package.files(shells[0]["path"], guest_files.shell_wanted),
+        {field["Package"]: field["Version"] for field in (kernels[0], shells[0])},
+    )
 
 
 def write(folder, files, image):
@@ -178,35 +180,48 @@ def write(folder, files, image):
 
 def describe(files, recipe, source, versions, facts):
     return {
-        "recipe": recipe, "source": source, "packages": versions, **facts,
-        "files": {name: {"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                  for name, data in files.items()},
+        "recipe": recipe,
+        "source": source,
+        "packages": versions,
+        **facts,
+        "files": {
+            name: {"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in files.items()
+        },
     }
 
 
 def main():
-    module = AnsibleModule(argument_spec={
-        "path": {"type": "path", "required": True},
-        "packages": {"type": "path"},
-        "architecture": {"type": "str", "choices": list(guest_files.ARCHITECTURES)},
-        "kernel_package": {"type": "str"},
-        "name": {"type": "str", "default": "nova-guest"},
-        "refresh": {"type": "bool", "default": False},
-    }, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "packages": {"type": "path"},
+            "architecture": {"type": "str", "choices": list(guest_files.ARCHITECTURES)},
+            "kernel_package": {"type": "str"},
+            "name": {"type": "str", "default": "nova-guest"},
+            "refresh": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
     asked, start = module.params, time.monotonic()
     architecture = asked["architecture"] or os.uname().machine
     if architecture not in guest_files.ARCHITECTURES:
-        module.fail_json(msg=f"This host is {architecture}, for which no guest is known; give architecture as one of "
-                             f"{', '.join(guest_files.ARCHITECTURES)}.")
+        module.fail_json(
+            msg=f"This host is {architecture}, for which no guest is known; give architecture as one of "
+            f"{', '.join(guest_files.ARCHITECTURES)}."
+        )
     debian = guest_files.ARCHITECTURES[architecture]["debian"]
-    recipe = guest_files.recipe(asked["name"], architecture,
-                                asked["kernel_package"] or guest_files.ARCHITECTURES[architecture]["kernel"])
+    recipe = guest_files.recipe(
+        asked["name"], architecture, asked["kernel_package"] or guest_files.ARCHITECTURES[architecture]["kernel"]
+    )
     paths, source, versions = [], "apt", {}
     if asked["packages"]:
         paths = sorted(glob.glob(os.path.join(asked["packages"], "*.deb")))
         if not paths:
-            module.fail_json(msg=f"{asked['packages']} holds no .deb file; put a linux-image-VERSION and a "
-                                 f"{guest_files.SHELL} package for {debian} there.")
+            module.fail_json(
+                msg=f"{asked['packages']} holds no .deb file; put a linux-image-VERSION and a "
+                f"{guest_files.SHELL} package for {debian} there."
+            )
         source = hashlib.sha256("".join(sha256(path) for path in paths).encode()).hexdigest()
 
     before, reason = read_image(asked["path"])
@@ -218,8 +233,10 @@ def main():
         versions = offered(module, recipe["kernel_package"])
         if not reason and before["packages"] != versions:
             reason = "apt offers other versions"
-    summary = {"before": {"packages": before.get("packages"), "recipe": before.get("recipe")},
-               "after": {"packages": versions or before.get("packages"), "recipe": recipe}}
+    summary = {
+        "before": {"packages": before.get("packages"), "recipe": before.get("recipe")},
+        "after": {"packages": versions or before.get("packages"), "recipe": recipe},
+    }
     result = {"path": asked["path"], "reason": reason or "current", "image": before, "diff": summary}
     if not reason or module.check_mode:
         module.exit_json(changed=bool(reason), **result)

@@ -141,10 +141,12 @@ made: {description: What this run made., type: list, elements: str, returned: al
 removed: {description: What this run removed., type: list, elements: str, returned: always}
 """
 
-AUTH = {**{key: {"type": "str", "required": True} for key in ("auth_url", "username", "project_name")},
-        "password": {"type": "str", "required": True, "no_log": True},
-        "user_domain_name": {"type": "str", "default": "Default"},
-        "project_domain_name": {"type": "str", "default": "Default"}}
+AUTH = {
+    **{key: {"type": "str", "required": True} for key in ("auth_url", "username", "project_name")},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "user_domain_name": {"type": "str", "default": "Default"},
+    "project_domain_name": {"type": "str", "default": "Default"},
+}
 SPEC = {
     "name": {"type": "str", "default": "nova-verify"},
     "auth": {"type": "dict", "required": True, "options": AUTH},
@@ -153,11 +155,24 @@ SPEC = {
     "ca_file": {"type": "path"},
     "validate_certs": {"type": "bool", "default": True},
     "guest": {"type": "path", "required": True},
-    "flavor": {"type": "dict", "default": {}, "options": {
-        "ram": {"type": "int"}, "vcpus": {"type": "int", "default": 1}, "disk": {"type": "int", "default": 1}}},
-    "network": {"type": "dict", "required": True, "options": {
-        **{key: {"type": "str"} for key in ("name", "physical_network", "cidr", "gateway")},
-        "allocation_pool": {"type": "dict"}, "shared": {"type": "bool", "default": False}}},
+    "flavor": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "ram": {"type": "int"},
+            "vcpus": {"type": "int", "default": 1},
+            "disk": {"type": "int", "default": 1},
+        },
+    },
+    "network": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            **{key: {"type": "str"} for key in ("name", "physical_network", "cidr", "gateway")},
+            "allocation_pool": {"type": "dict"},
+            "shared": {"type": "bool", "default": False},
+        },
+    },
     "hosts": {"type": "list", "elements": "str", "default": []},
     "probe_command": {"type": "list", "elements": "str"},
     "console_address": {"type": "str"},
@@ -185,8 +200,9 @@ def exclusive(module):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        module.fail_json(msg=f"Another run of the flow '{name}' is at work on this host; wait for it, or give another "
-                             "name.")
+        module.fail_json(
+            msg=f"Another run of the flow '{name}' is at work on this host; wait for it, or give another name."
+        )
     return lock
 
 
@@ -210,8 +226,9 @@ def check(module, flow):
         if isinstance(error, StepFailed) or error.code:
             module.fail_json(msg=message(flow.steps.failed(), error), **flow.result(brief=True))
         predicted = [f"a guest would be made, once the cloud answers ({error})"] if module.params["keep"] else []
-    module.exit_json(changed=bool(predicted), diff={"before": "", "after": "\n".join([*predicted, ""])},
-                     **flow.result())
+    module.exit_json(
+        changed=bool(predicted), diff={"before": "", "after": "\n".join([*predicted, ""])}, **flow.result()
+    )
 
 
 def prove(flow):
@@ -248,9 +265,11 @@ def main():
         module.fail_json(msg="\n".join([*text, "", *flow.summary()]), **flow.result(brief=True))
     kept = module.params["keep"]
     before, after = (flow.removed, flow.made) if kept else (flow.leftovers, [])
-    module.exit_json(changed=bool(before or after), diff={"before": "".join(f"{line}\n" for line in before),
-                                                          "after": "".join(f"{line}\n" for line in after)},
-                     **flow.result())
+    module.exit_json(
+        changed=bool(before or after),
+        diff={"before": "".join(f"{line}\n" for line in before), "after": "".join(f"{line}\n" for line in after)},
+        **flow.result(),
+    )
 
 
 if __name__ == "__main__":

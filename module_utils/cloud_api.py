@@ -48,12 +48,18 @@ def service_url(catalogue, service, region, interface):
     known = [entry["type"] for entry in catalogue]
     if kind not in known:
         raise CloudError(f"Keystone's catalogue has no service of type {kind}, only {', '.join(known) or 'none'}")
-    urls = [(point["region"], point["interface"], point["url"]) for entry in catalogue if entry["type"] == kind
-            for point in entry["endpoints"]]
+    urls = [
+        (point["region"], point["interface"], point["url"])
+        for entry in catalogue
+        if entry["type"] == kind
+        for point in entry["endpoints"]
+    ]
     found = [url for where, who, url in urls if who == interface and where == region]
     if not found:
-        raise CloudError(f"the {kind} service has no {interface} endpoint in region {region}, only "
-                         + (", ".join(f"{who} in {where}" for where, who, _ in urls) or "none"))
+        raise CloudError(
+            f"the {kind} service has no {interface} endpoint in region {region}, only "
+            + (", ".join(f"{who} in {where}" for where, who, _ in urls) or "none")
+        )
     url = found[0].rstrip("/")
     return url if re.search(r"/v\d[\d.]*(/[0-9a-f-]{32,36})?$", url) else url + version
 
@@ -76,14 +82,19 @@ class Cloud:
         session = identity_api.Session(self.auth["auth_url"], self.ca_file, self.verify, self.timeout)
         try:
             self.token, scope = session.authenticate(
-                self.auth["username"], self.auth["password"], self.auth["user_domain_name"],
-                self.auth["project_name"], self.auth["project_domain_name"])
+                self.auth["username"],
+                self.auth["password"],
+                self.auth["user_domain_name"],
+                self.auth["project_name"],
+                self.auth["project_domain_name"],
+            )
         except (identity_api.Refused, identity_api.Unreachable) as error:
             raise CloudError(str(error), getattr(error, "code", 0)) from None
         self.project_id = scope["project"]["id"]
         self.catalogue = scope["catalog"]
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
-                                                  urllib.request.HTTPSHandler(context=self.tls()))
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls())
+        )
 
     def call(self, service, method, path, body=None, query=None, content=None):
         """body: sent as JSON; content: (open binary file, size) sent as it is."""

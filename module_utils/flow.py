@@ -13,8 +13,9 @@ SETTLE = 60  # seconds for services and agents to report: they do it every 10 an
 class Flow:
     def __init__(self, asked, image):
         self.asked, self.image, self.name, self.steps = asked, image, asked["name"], Steps()
-        self.cloud = Cloud(asked["auth"], asked["region"], asked["interface"], asked["ca_file"],
-                           asked["validate_certs"])
+        self.cloud = Cloud(
+            asked["auth"], asked["region"], asked["interface"], asked["ca_file"], asked["validate_certs"]
+        )
         self.made, self.removed, self.guests = [], [], []
         self.services, self.agents, self.leftovers, self.touching = [], [], [], False
         self.stays = asked["keep"]  # whether the guests still live when all is done
@@ -28,15 +29,23 @@ class Flow:
         with step("services") as entry:
             self.services, wrong = flow_cloud.settle(
                 lambda: flow_cloud.services(self.cloud),
-                lambda listed: flow_cloud.service_problems(listed, self.asked["hosts"]), SETTLE)
+                lambda listed: flow_cloud.service_problems(listed, self.asked["hosts"]),
+                SETTLE,
+            )
             if wrong:
-                raise StepFailed("; ".join(wrong), ["A service that shall be down should be disabled "
-                                                    "(openstack compute service set --disable HOST BINARY)."])
+                raise StepFailed(
+                    "; ".join(wrong),
+                    [
+                        "A service that shall be down should be disabled "
+                        "(openstack compute service set --disable HOST BINARY)."
+                    ],
+                )
             up = [entry for entry in self.services if entry["state"] == "up"]
             entry["detail"] = f"{len(up)} up: " + ", ".join(sorted({e["binary"] for e in up}))
         with step("agents") as entry:
             self.agents, wrong = flow_cloud.settle(
-                lambda: flow_cloud.agents(self.cloud), flow_cloud.agent_problems, SETTLE)
+                lambda: flow_cloud.agents(self.cloud), flow_cloud.agent_problems, SETTLE
+            )
             if wrong:
                 raise StepFailed("; ".join(wrong), ["Look at the agent's log on that host."])
             entry["detail"] = f"{len(self.agents)} alive: " + ", ".join(sorted({e["binary"] for e in self.agents}))
@@ -78,9 +87,13 @@ class Flow:
         wanted, right, wrong = dict(flow_guest.wanted_names(self.name, self.asked["hosts"])), {}, []
         for server in flow_cloud.owned_servers(self.cloud, self.name):
             host = wanted.get(server["name"], "")
-            good = (server["status"] in ("ACTIVE", "SHUTOFF") and server["name"] in wanted
-                    and host in (None, server.get("OS-EXT-SRV-ATTR:host"))
-                    and server["metadata"].get("nova_flow_image") == parts["image"] and server["name"] not in right)
+            good = (
+                server["status"] in ("ACTIVE", "SHUTOFF")
+                and server["name"] in wanted
+                and host in (None, server.get("OS-EXT-SRV-ATTR:host"))
+                and server["metadata"].get("nova_flow_image") == parts["image"]
+                and server["name"] not in right
+            )
             if good:
                 right[server["name"]] = server
             else:
@@ -107,27 +120,48 @@ class Flow:
     def prove(self, parts):
         step, cloud, guests, limit = self.steps.step, self.cloud, self.guests, self.asked["timeout"]
 
-        def agents(guest):
-            return [f"Neutron's port has {guest['address']}.", *flow_cloud.agent_lines(cloud),
-                    *guest["report"]["trouble"][-1:]]
+        def no_lease(guest):
+            return [
+                f"Neutron gave its port {guest['address']}.",
+                *flow_cloud.agent_lines(cloud),
+                "Look at neutron-dhcp-agent.log, is there a dnsmasq for this network? And at the agent's log on "
+                f"{guest['host']}: is the port wired?",
+            ]
+
+        def no_metadata(guest):
+            return [
+                *guest["report"]["trouble"][-1:],
+                *flow_cloud.agent_lines(cloud),
+                "No answer: look at neutron-dhcp-agent.log and at haproxy in the network's namespace. Error 500 or "
+                "503: look at neutron-metadata-agent.log; does Nova's metadata API run? Error 403 or 404: do both "
+                "have the same shared secret?",
+            ]
 
         with step("console") as entry:
-            flow_guest.await_report(cloud, guests, lambda said: said["banner"], "showed no banner", limit,
-                                    lambda guest: [f"Look at nova-compute.log on {guest['host']} and at virt_type."])
+            flow_guest.await_report(
+                cloud,
+                guests,
+                lambda said: said["banner"],
+                "showed no banner",
+                limit,
+                lambda guest: [f"Look at nova-compute.log on {guest['host']} and at virt_type."],
+            )
             entry["detail"] = ", ".join(guest["report"]["banner"] for guest in guests)
         with step("lease") as entry:
-            flow_guest.await_report(cloud, guests, lambda said: said["address"], "got no lease", limit, agents)
+            flow_guest.await_report(cloud, guests, lambda said: said["address"], "got no lease", limit, no_lease)
             for guest in guests:
                 flow_guest.check_lease(guest)
             entry["detail"] = ", ".join(guest["address"] for guest in guests)
         with step("metadata") as entry:
-            flow_guest.await_report(cloud, guests, lambda said: said["metadata"], "got no metadata", limit, agents)
+            flow_guest.await_report(cloud, guests, lambda said: said["metadata"], "got no metadata", limit, no_metadata)
             for guest in guests:
                 wrong = flow_guest.metadata_problems(guest)
                 if wrong:
                     raise StepFailed(f"the metadata of server {guest['name']}: {'; '.join(wrong)}")
-            entry["detail"] = ", ".join(f"{guest['report']['metadata']['instance-id']} "
-                                        f"{guest['report']['metadata']['hostname']}" for guest in guests)
+            entry["detail"] = ", ".join(
+                f"{guest['report']['metadata']['instance-id']} {guest['report']['metadata']['hostname']}"
+                for guest in guests
+            )
         with step("network answers") as entry:
             argv, where = flow_guest.probe_place(parts["network"], self.asked["probe_command"])
             entry["detail"] = flow_guest.check_reach(cloud, guests, argv, where)
@@ -137,7 +171,8 @@ class Flow:
                 screen = flow_guest.see_screen(guest, self.asked["console_address"], cloud.tls())
                 entry["detail"] += (", " if entry["detail"] else "") + (
                     f"{screen['version']}, {screen['name']}, {screen['width']}x{screen['height']}, "
-                    f"{screen['colours']} colours")
+                    f"{screen['colours']} colours"
+                )
 
     def run(self):
         self.observe()
@@ -168,8 +203,9 @@ class Flow:
             return [f"server {server['name']} would be removed" for server in leftovers]
         living = [server["name"] for server in leftovers if server["status"] == "ACTIVE"]
         wanted = [name for name, _ in flow_guest.wanted_names(self.name, self.asked["hosts"])]
-        return ([f"server {name} would be made" for name in wanted if name not in living]
-                + [f"server {name} would be removed" for name in living if name not in wanted])
+        return [f"server {name} would be made" for name in wanted if name not in living] + [
+            f"server {name} would be removed" for name in living if name not in wanted
+        ]
 
     def servers(self):
         shown = ("id", "name", "status", "host", "address", "console", "novnc_url")
@@ -179,8 +215,11 @@ class Flow:
         """The services, the steps and the guests that stay, as lines to read."""
         lines = [*flow_cloud.service_table(self.services), "", *self.steps.lines()]
         for server in self.servers() if self.stays else []:
-            lines += ["", f"Guest {server['name']} is {server['status']} on {server['host']} at {server['address']}.",
-                      *(f"  | {line}" for line in server["console"])]
+            lines += [
+                "",
+                f"Guest {server['name']} is {server['status']} on {server['host']} at {server['address']}.",
+                *(f"  | {line}" for line in server["console"]),
+            ]
             lines += [f"Its screen: {server['novnc_url']}"] if server["novnc_url"] else []
         return lines
 

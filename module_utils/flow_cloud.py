@@ -24,6 +24,7 @@ def mark(name):
 
 # --- the state of the cloud ---------------------------------------------------------------------------------------
 
+
 def services(cloud):
     """Nova's services, as its API lists them."""
     keys = ("binary", "host", "status", "state", "disabled_reason", "updated_at")
@@ -38,13 +39,22 @@ def agents(cloud):
 def service_problems(listed, hosts=()):
     """What is wrong with Nova's services, as sentences. A disabled service is somebody's decision, not a fault."""
     working = [entry for entry in listed if entry["status"] == "enabled" and entry["state"] == "up"]
-    problems = [f"{entry['binary']} on {entry['host']} is {entry['state']}, last heard of at {entry['updated_at']}"
-                for entry in listed if entry["status"] == "enabled" and entry["state"] != "up"]
-    problems += [f"no {binary} is enabled and up" for binary in NEEDED_SERVICES
-                 if binary not in [entry["binary"] for entry in working]]
+    problems = [
+        f"{entry['binary']} on {entry['host']} is {entry['state']}, last heard of at {entry['updated_at']}"
+        for entry in listed
+        if entry["status"] == "enabled" and entry["state"] != "up"
+    ]
+    problems += [
+        f"no {binary} is enabled and up"
+        for binary in NEEDED_SERVICES
+        if binary not in [entry["binary"] for entry in working]
+    ]
     computes = [entry["host"] for entry in working if entry["binary"] == "nova-compute"]
-    problems += [f"no nova-compute is enabled and up on {host}; there is one on {', '.join(computes) or 'no host'}"
-                 for host in hosts if host not in computes]
+    problems += [
+        f"no nova-compute is enabled and up on {host}; there is one on {', '.join(computes) or 'no host'}"
+        for host in hosts
+        if host not in computes
+    ]
     return problems
 
 
@@ -56,20 +66,26 @@ def service_table(listed):
 
 
 def agent_problems(listed):
-    return [f"{entry['binary']} on {entry['host']} is not alive, last heard of at {entry['heartbeat_timestamp']}"
-            for entry in listed if entry["admin_state_up"] and not entry["alive"]]
+    return [
+        f"{entry['binary']} on {entry['host']} is not alive, last heard of at {entry['heartbeat_timestamp']}"
+        for entry in listed
+        if entry["admin_state_up"] and not entry["alive"]
+    ]
 
 
 def agent_lines(cloud):
     """For an error about networking."""
     try:
-        return [f"agent {entry['binary']} on {entry['host']}: {'alive' if entry['alive'] else 'NOT ALIVE'}"
-                for entry in agents(cloud)]
+        return [
+            f"agent {entry['binary']} on {entry['host']}: {'alive' if entry['alive'] else 'NOT ALIVE'}"
+            for entry in agents(cloud)
+        ]
     except CloudError as error:
         return [f"the list of agents cannot be read: {error}"]
 
 
 # --- what is ours -------------------------------------------------------------------------------------------------
+
 
 def owned_servers(cloud, name):
     servers = cloud.get("compute", "/servers/detail", name=name)["servers"]
@@ -86,8 +102,11 @@ def owned_flavors(cloud, name):
 
 
 def owned_networks(cloud, name):
-    return [network for network in cloud.get("network", "/networks", name=name)["networks"]
-            if network["description"] == mark(name)]
+    return [
+        network
+        for network in cloud.get("network", "/networks", name=name)["networks"]
+        if network["description"] == mark(name)
+    ]
 
 
 def owned_groups(cloud, name):
@@ -112,8 +131,11 @@ def delete_servers(cloud, servers, seconds):
         return not pending
 
     if servers and not wait(gone, seconds, 0.5):
-        raise StepFailed(f"{len(pending)} of {len(servers)} servers are still there {seconds} s after their deletion: "
-                         + ", ".join(pending), ["Look at nova-compute.log on their host."])
+        raise StepFailed(
+            f"{len(pending)} of {len(servers)} servers are still there {seconds} s after their deletion: "
+            + ", ".join(pending),
+            ["Look at nova-compute.log on their host."],
+        )
 
 
 def delete_network(cloud, network):
@@ -123,8 +145,11 @@ def delete_network(cloud, network):
         if error.code != 409:
             raise
         ports = cloud.get("network", "/ports", network_id=network["id"])["ports"]
-        others = [f"{port['device_owner'] or 'no owner'} {port['device_id'] or port['id']}" for port in ports
-                  if port["device_owner"] not in DHCP_OWNERS]
+        others = [
+            f"{port['device_owner'] or 'no owner'} {port['device_id'] or port['id']}"
+            for port in ports
+            if port["device_owner"] not in DHCP_OWNERS
+        ]
         raise CloudError(f"the network is still used by {', '.join(others) or 'something'}", 409) from None
 
 
@@ -158,15 +183,26 @@ def remove_all(cloud, name, seconds):
 
 # --- found or made ------------------------------------------------------------------------------------------------
 
+
 def image_properties(part, name, image, parents):
     """What the image of one part must look like in Glance."""
     disk_format, container_format = FORMATS[part]
-    wanted = {"name": f"{name}-{part}", "disk_format": disk_format, "container_format": container_format,
-              "nova_flow": name, "nova_flow_sha256": image["files"][part]["sha256"]}
+    wanted = {
+        "name": f"{name}-{part}",
+        "disk_format": disk_format,
+        "container_format": container_format,
+        "nova_flow": name,
+        "nova_flow_sha256": image["files"][part]["sha256"],
+    }
     if part == "disk":  # not format ami: Nova refuses a raw disk under that name
-        wanted.update({"kernel_id": parents["kernel"], "ramdisk_id": parents["initramfs"],
-                       "os_command_line": image["recipe"]["command_line"],
-                       "hw_architecture": image["recipe"]["architecture"]})
+        wanted.update(
+            {
+                "kernel_id": parents["kernel"],
+                "ramdisk_id": parents["initramfs"],
+                "os_command_line": image["recipe"]["command_line"],
+                "hw_architecture": image["recipe"]["architecture"],
+            }
+        )
     return wanted
 
 
@@ -199,8 +235,10 @@ def upload_image(cloud, wanted, path):
 
     image, size = wait(stored, 60) or {"status": "still saving", "size": None}, os.path.getsize(path)
     if image["status"] != "active" or image["size"] != size:
-        raise StepFailed(f"image {wanted['name']} is {image['status']} with {image['size']} bytes after the upload of "
-                         f"{size}", ["Look at glance-api.log and at the room on its disk."])
+        raise StepFailed(
+            f"image {wanted['name']} is {image['status']} with {image['size']} bytes after the upload of {size}",
+            ["Look at glance-api.log and at the room on its disk."],
+        )
     return image_id
 
 
@@ -223,12 +261,16 @@ def find_network(cloud, name, asked):
     """The network of that name, or the one that already uses the physical network (a flat one has room for one)."""
     named = cloud.get("network", "/networks", name=asked.get("name") or name)["networks"]
     if len(named) > 1:
-        raise StepFailed(f"{len(named)} networks are named {named[0]['name']}: "
-                         + ", ".join(network["id"] for network in named))
+        raise StepFailed(
+            f"{len(named)} networks are named {named[0]['name']}: " + ", ".join(network["id"] for network in named)
+        )
     if named or not asked.get("physical_network"):
         return named[0] if named else None
-    flat = cloud.get("network", "/networks", **{"provider:network_type": "flat",
-                                                "provider:physical_network": asked["physical_network"]})["networks"]
+    flat = cloud.get(
+        "network",
+        "/networks",
+        **{"provider:network_type": "flat", "provider:physical_network": asked["physical_network"]},
+    )["networks"]
     return flat[0] if flat else None
 
 
@@ -237,20 +279,39 @@ def ensure_network(cloud, name, asked):
     network, made = find_network(cloud, name, asked), False
     if not network:
         if not asked.get("physical_network") or not asked.get("cidr"):
-            raise StepFailed(f"there is no network named {asked.get('name') or name}, and to make one physical_network "
-                             "and cidr are needed")
+            raise StepFailed(
+                f"there is no network named {asked.get('name') or name}, and to make one physical_network "
+                "and cidr are needed"
+            )
         made = True
-        network = cloud.call("network", "POST", "/networks", {"network": {
-            "name": asked.get("name") or name, "description": mark(name), "shared": bool(asked.get("shared")),
-            "provider:network_type": "flat", "provider:physical_network": asked["physical_network"]}})["network"]
+        network = cloud.call(
+            "network",
+            "POST",
+            "/networks",
+            {
+                "network": {
+                    "name": asked.get("name") or name,
+                    "description": mark(name),
+                    "shared": bool(asked.get("shared")),
+                    "provider:network_type": "flat",
+                    "provider:physical_network": asked["physical_network"],
+                }
+            },
+        )["network"]
     subnets = cloud.get("network", "/subnets", network_id=network["id"])["subnets"]
     usable = [subnet for subnet in subnets if subnet["ip_version"] == 4 and subnet["enable_dhcp"]]
     if usable:
         return network, usable[0], made
     if network["description"] != mark(name):
         raise StepFailed(f"network {network['name']} ({network['id']}) has no IPv4 subnet with DHCP")
-    subnet = {"network_id": network["id"], "name": network["name"], "ip_version": 4, "cidr": asked["cidr"],
-              "enable_dhcp": True, "gateway_ip": asked.get("gateway")}
+    subnet = {
+        "network_id": network["id"],
+        "name": network["name"],
+        "ip_version": 4,
+        "cidr": asked["cidr"],
+        "enable_dhcp": True,
+        "gateway_ip": asked.get("gateway"),
+    }
     if asked.get("allocation_pool"):
         subnet["allocation_pools"] = [asked["allocation_pool"]]
     return network, cloud.call("network", "POST", "/subnets", {"subnet": subnet})["subnet"], True
@@ -263,26 +324,42 @@ def ensure_group(cloud, name, port):
         group = groups[0]
     else:
         made = True
-        group = cloud.call("network", "POST", "/security-groups", {"security_group": {
-            "name": name, "description": mark(name)}})["security_group"]
+        group = cloud.call(
+            "network", "POST", "/security-groups", {"security_group": {"name": name, "description": mark(name)}}
+        )["security_group"]
     missing, extra = rule_changes(group["security_group_rules"], port)
     for rule in extra:
         cloud.remove("network", f"/security-group-rules/{rule['id']}")
     for rule in missing:
-        cloud.call("network", "POST", "/security-group-rules", {
-            "security_group_rule": {"security_group_id": group["id"], **rule}})
+        cloud.call(
+            "network",
+            "POST",
+            "/security-group-rules",
+            {"security_group_rule": {"security_group_id": group["id"], **rule}},
+        )
     return group["id"], made or bool(missing or extra)
 
 
 def rule_changes(rules, port):
     """(the rules to make, the rules to delete), so that exactly ICMP and one TCP port come in; going out is free."""
-    wanted = [{"direction": "ingress", "ethertype": "IPv4", "protocol": protocol, "remote_ip_prefix": None,
-               "remote_group_id": None, "port_range_min": number, "port_range_max": number}
-              for protocol, number in (("icmp", None), ("tcp", port))]
+    wanted = [
+        {
+            "direction": "ingress",
+            "ethertype": "IPv4",
+            "protocol": protocol,
+            "remote_ip_prefix": None,
+            "remote_group_id": None,
+            "port_range_min": number,
+            "port_range_max": number,
+        }
+        for protocol, number in (("icmp", None), ("tcp", port))
+    ]
     present = [rule for rule in rules if rule["direction"] == "ingress"]
     right = {index: rule for index, want in enumerate(wanted) for rule in present if rule.items() >= want.items()}
-    return ([want for index, want in enumerate(wanted) if index not in right],
-            [rule for rule in present if rule not in right.values()])
+    return (
+        [want for index, want in enumerate(wanted) if index not in right],
+        [rule for rule in present if rule not in right.values()],
+    )
 
 
 def settle(read, problems, seconds):

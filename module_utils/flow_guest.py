@@ -19,6 +19,7 @@ OPEN_PORT, CLOSED_PORT = 22, 2222  # the guest serves both; the security group l
 
 # --- Nova ---------------------------------------------------------------------------------------------------------
 
+
 def wanted_names(name, hosts):
     """[(server name, host or None)]."""
     return [(f"{name}-{host}", host) for host in hosts] or [(name, None)]
@@ -26,9 +27,14 @@ def wanted_names(name, hosts):
 
 def create(cloud, flow, server_name, host, parts):
     """Ask Nova for one guest."""
-    body = {"name": server_name, "imageRef": parts["image"], "flavorRef": parts["flavor"],
-            "networks": [{"uuid": parts["network"]}], "security_groups": [{"name": parts["group"]}],
-            "metadata": {"nova_flow": flow, "nova_flow_image": parts["image"]}}
+    body = {
+        "name": server_name,
+        "imageRef": parts["image"],
+        "flavorRef": parts["flavor"],
+        "networks": [{"uuid": parts["network"]}],
+        "security_groups": [{"name": parts["group"]}],
+        "metadata": {"nova_flow": flow, "nova_flow_image": parts["image"]},
+    }
     if host:
         body["host"] = host
     return cloud.call("compute", "POST", "/servers", {"server": body})["server"]["id"]
@@ -39,10 +45,15 @@ def fault_hints(cloud, server, text):
     host = server.get("OS-EXT-SRV-ATTR:host") or "its host"
     hints = []
     if "No valid host" in text:
-        hints += [f"{entry['binary']} on {entry['host']}: {entry['status']}, {entry['state']}"
-                  for entry in flow_cloud.services(cloud) if entry["binary"] == "nova-compute"]
-        hints.append("Look at nova-scheduler.log; is there room (openstack hypervisor stats show), and is the host "
-                     "mapped (nova-manage cell_v2 list_hosts)?")
+        hints += [
+            f"{entry['binary']} on {entry['host']}: {entry['status']}, {entry['state']}"
+            for entry in flow_cloud.services(cloud)
+            if entry["binary"] == "nova-compute"
+        ]
+        hints.append(
+            "Look at nova-scheduler.log; is there room (openstack hypervisor stats show), and is the host "
+            "mapped (nova-manage cell_v2 list_hosts)?"
+        )
     if any(word in text for word in ("inding", "irtual Interface", "vif", "network")):
         hints += flow_cloud.agent_lines(cloud)
         hints.append(f"Look at the agent's log on {host} and at neutron's on the controller.")
@@ -61,17 +72,24 @@ def wait_active(cloud, ids, seconds):
             server = found[server_id] = cloud.get("compute", f"/servers/{server_id}")["server"]
             if server["status"] == "ERROR":
                 text = server.get("fault", {}).get("message", "no fault is recorded")
-                raise StepFailed(f"Nova put server {server['name']} into ERROR: {text}",
-                                 fault_hints(cloud, server, text))
+                raise StepFailed(
+                    f"Nova put server {server['name']} into ERROR: {text}", fault_hints(cloud, server, text)
+                )
         return all(server["status"] == "ACTIVE" for server in found.values())
 
     if not wait(ready, seconds, 0.5):
         slow = next(server for server in found.values() if server["status"] != "ACTIVE")
         host, task = slow.get("OS-EXT-SRV-ATTR:host"), slow.get("OS-EXT-STS:task_state")
         down = flow_cloud.service_problems(flow_cloud.services(cloud))
-        raise StepFailed(f"server {slow['name']} is {slow['status']} (task {task}, host {host}) after {seconds} s",
-                         [*down, f"Look at nova-compute.log on {host}: does it get its messages from RabbitMQ?" if host
-                          else "No host has it yet: look at nova-conductor.log and nova-scheduler.log."])
+        raise StepFailed(
+            f"server {slow['name']} is {slow['status']} (task {task}, host {host}) after {seconds} s",
+            [
+                *down,
+                f"Look at nova-compute.log on {host}: does it get its messages from RabbitMQ?"
+                if host
+                else "No host has it yet: look at nova-conductor.log and nova-scheduler.log.",
+            ],
+        )
     return found
 
 
@@ -81,13 +99,21 @@ def guest_of(cloud, server):
     addresses = [fixed["ip_address"] for port in ports for fixed in port["fixed_ips"] if "." in fixed["ip_address"]]
     if not addresses:
         raise StepFailed(f"Neutron has no port with an IPv4 address for server {server['name']} ({server['id']})")
-    return {"id": server["id"], "name": server["name"], "status": server["status"],
-            "host": server.get("OS-EXT-SRV-ATTR:host"), "address": addresses[0], "console": [], "novnc_url": "",
-            "instance_name": server.get("OS-EXT-SRV-ATTR:instance_name"),
-            "hostname": server.get("OS-EXT-SRV-ATTR:hostname") or server["name"]}
+    return {
+        "id": server["id"],
+        "name": server["name"],
+        "status": server["status"],
+        "host": server.get("OS-EXT-SRV-ATTR:host"),
+        "address": addresses[0],
+        "console": [],
+        "novnc_url": "",
+        "instance_name": server.get("OS-EXT-SRV-ATTR:instance_name"),
+        "hostname": server.get("OS-EXT-SRV-ATTR:hostname") or server["name"],
+    }
 
 
 # --- the console log ----------------------------------------------------------------------------------------------
+
 
 def console_log(cloud, guest):
     answer = cloud.call("compute", "POST", f"/servers/{guest['id']}/action", {"os-getConsoleOutput": {}})
@@ -111,31 +137,40 @@ def await_report(cloud, guests, wanted, what, seconds, look):
 
     if not wait(said, seconds, 0.5) or pending:
         guest = pending[0]
-        tail = guest_report.tail(logs[guest["id"]])
-        raise StepFailed(f"server {guest['name']} on {guest['host']} {what} within {seconds} s", [
-            *look(guest), "Its console log ends with:" if tail else "Its console log is empty: it does not run at all.",
-            *("| " + line for line in tail)])
+        tail = guest_report.tail(logs[guest["id"]], 6)
+        raise StepFailed(
+            f"server {guest['name']} on {guest['host']} {what} within {seconds} s",
+            [
+                *look(guest),
+                "Its console log ends with:" if tail else "Its console log is empty: it does not run at all.",
+                *("| " + line for line in tail),
+            ],
+        )
 
 
 def check_lease(guest):
     if guest["report"]["address"] != guest["address"]:
-        raise StepFailed(f"server {guest['name']} leased {guest['report']['address']}, but Neutron gave its port "
-                         f"{guest['address']}: another DHCP server answers on this network")
+        raise StepFailed(
+            f"server {guest['name']} leased {guest['report']['address']}, but Neutron gave its port "
+            f"{guest['address']}: another DHCP server answers on this network"
+        )
 
 
 def metadata_problems(guest):
     """How a guest's metadata differ from what Nova and Neutron say."""
     said, expected = guest["report"]["metadata"], {"uuid": guest["id"], "local-ipv4": guest["address"]}
     if (guest["instance_name"] or "").startswith("instance-"):
-        expected["instance-id"] = "i-" + guest["instance_name"][len("instance-"):]
-    wrong = [f"{key} is {said.get(key)}, Nova says {value}" for key, value in expected.items()
-             if said.get(key) != value]
+        expected["instance-id"] = "i-" + guest["instance_name"][len("instance-") :]
+    wrong = [
+        f"{key} is {said.get(key)}, Nova says {value}" for key, value in expected.items() if said.get(key) != value
+    ]
     if said.get("hostname", "").split(".")[0] != guest["hostname"].split(".")[0]:
         wrong.append(f"hostname is {said.get('hostname')}, Nova says {guest['hostname']}")
     return wrong
 
 
 # --- the network --------------------------------------------------------------------------------------------------
+
 
 def probe_place(network_id, command, namespaces="/run/netns"):
     """(argv of a Python that sees the provider network, that place in words)."""
@@ -144,9 +179,13 @@ def probe_place(network_id, command, namespaces="/run/netns"):
     for prefix in ("qdhcp-", "ovnmeta-"):
         if os.path.exists(os.path.join(namespaces, prefix + network_id)):
             return ["ip", "netns", "exec", prefix + network_id, sys.executable, "-"], f"namespace {prefix}{network_id}"
-    raise StepFailed(f"this host has neither namespace qdhcp-{network_id} nor ovnmeta-{network_id} to look from", [
-        "Run on the host of the DHCP agent, or give probe_command: what enters a place on the provider network, an "
-        "empty list when this host itself reaches it."])
+    raise StepFailed(
+        f"this host has neither namespace qdhcp-{network_id} nor ovnmeta-{network_id} to look from",
+        [
+            "Run on the host of the DHCP agent, or give probe_command: what enters a place on the provider network, an "
+            "empty list when this host itself reaches it."
+        ],
+    )
 
 
 def look_from(argv, where, asked):
@@ -155,8 +194,10 @@ def look_from(argv, where, asked):
     try:
         return json.loads(run.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
-        raise StepFailed(f"looking from {where} failed with code {run.returncode}: "
-                         f"{' '.join(run.stderr.split())[-300:] or run.stdout[-300:] or 'no output'}") from None
+        raise StepFailed(
+            f"looking from {where} failed with code {run.returncode}: "
+            f"{' '.join(run.stderr.split())[-300:] or run.stdout[-300:] or 'no output'}"
+        ) from None
 
 
 def reach_problem(guest, ping, opened, closed):
@@ -170,32 +211,49 @@ def reach_problem(guest, ping, opened, closed):
     if opened["said"] != expected:
         return f"TCP port {OPEN_PORT} of {who} says '{opened['said']}' instead of '{expected}'"
     if closed["state"] != "silent":
-        return (f"TCP port {CLOSED_PORT} of {who} is {closed['state']}, though its security group does not let it in: "
-                "security groups are not enforced")
+        return (
+            f"TCP port {CLOSED_PORT} of {who} is {closed['state']}, though its security group does not let it in: "
+            "security groups are not enforced"
+        )
     return ""
 
 
 def check_reach(cloud, guests, argv, where):
-    asked = [question for guest in guests for question in (
-        {"address": guest["address"], "ping": 10.0},
-        {"address": guest["address"], "port": OPEN_PORT, "seconds": 10.0},
-        {"address": guest["address"], "port": CLOSED_PORT, "seconds": 2.0})]
+    asked = [
+        question
+        for guest in guests
+        for question in (
+            {"address": guest["address"], "ping": 10.0},
+            {"address": guest["address"], "port": OPEN_PORT, "seconds": 10.0},
+            {"address": guest["address"], "port": CLOSED_PORT, "seconds": 2.0},
+        )
+    ]
     answers = look_from(argv, where, asked)
     for index, guest in enumerate(guests):
-        problem = reach_problem(guest, *answers[3 * index:3 * index + 3])
+        problem = reach_problem(guest, *answers[3 * index : 3 * index + 3])
         if problem:
-            raise StepFailed(f"seen from {where}: {problem}", [
-                *flow_cloud.agent_lines(cloud), f"Look at the security group's rules, and on {guest['host']} at the "
-                "agent's log and the port's flows."])
+            raise StepFailed(
+                f"seen from {where}: {problem}",
+                [
+                    *flow_cloud.agent_lines(cloud),
+                    f"Look at the security group's rules, and on {guest['host']} at the "
+                    "agent's log and the port's flows.",
+                ],
+            )
     times = ", ".join(f"{answers[3 * index]['milliseconds']} ms" for index in range(len(guests)))
     return f"ping ({times}) and TCP {OPEN_PORT} answer, TCP {CLOSED_PORT} is closed, seen from {where}"
 
 
 # --- the screen ---------------------------------------------------------------------------------------------------
 
+
 def console_url(cloud, guest):
-    answer = cloud.call("compute", "POST", f"/servers/{guest['id']}/remote-consoles",
-                        {"remote_console": {"protocol": "vnc", "type": "novnc"}})
+    answer = cloud.call(
+        "compute",
+        "POST",
+        f"/servers/{guest['id']}/remote-consoles",
+        {"remote_console": {"protocol": "vnc", "type": "novnc"}},
+    )
     return answer["remote_console"]["url"]
 
 
@@ -222,8 +280,10 @@ def see_screen(guest, address, context):
     """One VNC session through the proxy: {version, width, height, name, colours}."""
     endpoint = websocket.console_endpoint(guest["novnc_url"])
     place = address or f"{endpoint['host']}:{endpoint['port']}"
-    hints = [f"The console URL is {guest['novnc_url'].split('?')[0]}, the connection went to {place}.",
-             f"Look at nova-novncproxy.log on the controller and at the VNC address of the guest on {guest['host']}."]
+    hints = [
+        f"The console URL is {guest['novnc_url'].split('?')[0]}, the connection went to {place}.",
+        f"Look at nova-novncproxy.log on the controller and at the VNC address of the guest on {guest['host']}.",
+    ]
     try:
         status = console_page(endpoint, address, context)
         if status != 200:
@@ -238,8 +298,9 @@ def see_screen(guest, address, context):
     except (OSError, http.client.HTTPException, websocket.WebSocketError, rfb.RfbError) as error:
         raise StepFailed(f"no VNC session with server {guest['name']}: {error}", hints) from None
     if guest["instance_name"] and guest["instance_name"] not in screen["name"]:
-        raise StepFailed(f"the screen of server {guest['name']} says '{screen['name']}' instead of "
-                         f"{guest['instance_name']}", hints)
+        raise StepFailed(
+            f"the screen of server {guest['name']} says '{screen['name']}' instead of {guest['instance_name']}", hints
+        )
     return screen
 
 

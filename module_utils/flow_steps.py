@@ -40,8 +40,10 @@ class Steps:
 
     def lines(self):
         width = max((len(entry["name"]) for entry in self.done), default=0)
-        return [f"{entry['seconds']:7.2f} s  {entry['name']:<{width}}  {entry['detail'] if entry['ok'] else 'FAILED'}"
-                for entry in self.done]
+        return [
+            f"{entry['seconds']:7.2f} s  {entry['name']:<{width}}  {entry['detail'] if entry['ok'] else 'FAILED'}"
+            for entry in self.done
+        ]
 
 
 def message(failed, error):

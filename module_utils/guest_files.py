@@ -27,8 +27,17 @@ ARCHITECTURES = {
 }
 # Those that a kernel has built in or does not know at all are left out; the required ones must be somewhere.
 REQUIRED = ("virtio_pci", "virtio_net", "virtio_blk")
-WELCOME = ("virtio_mmio", "virtio_ccw", "virtio_scsi", "sd_mod", "virtio_console", "virtio_rng", "virtio_balloon",
-           "button", "evdev")
+WELCOME = (
+    "virtio_mmio",
+    "virtio_ccw",
+    "virtio_scsi",
+    "sd_mod",
+    "virtio_console",
+    "virtio_rng",
+    "virtio_balloon",
+    "button",
+    "evdev",
+)
 
 
 def command_line(architecture):
@@ -53,8 +62,10 @@ def recipe(name, architecture, kernel_package):
 
 
 def kernel_wanted(name):
-    return bool(re.match(r"(usr/)?boot/vmlinu[xz]-", name)
-                or re.match(r"(usr/)?lib/modules/[^/]+/(kernel/.*\.ko(\.\w+)?|modules\.builtin)$", name))
+    return bool(
+        re.match(r"(usr/)?boot/vmlinu[xz]-", name)
+        or re.match(r"(usr/)?lib/modules/[^/]+/(kernel/.*\.ko(\.\w+)?|modules\.builtin)$", name)
+    )
 
 
 def shell_wanted(name):

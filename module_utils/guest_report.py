@@ -13,8 +13,16 @@ def lines(console):
 
 def report(console):
     """{banner, disk, address, routes, metadata: {}, heartbeat, trouble: [], lines: []}; of each kind the last."""
-    found = {"banner": "", "disk": "", "address": "", "routes": "", "metadata": {}, "heartbeat": "", "trouble": [],
-             "lines": lines(console)}
+    found = {
+        "banner": "",
+        "disk": "",
+        "address": "",
+        "routes": "",
+        "metadata": {},
+        "heartbeat": "",
+        "trouble": [],
+        "lines": lines(console),
+    }
     for line in found["lines"]:
         kind, _, rest = line.partition(" ")
         if kind == "GUEST-BANNER":

@@ -31,19 +31,19 @@ def _elf_section(data, wanted):
     if data[:4] != b"\x7fELF":
         raise ValueError("not an ELF file")
     wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
-    table, = struct.unpack_from(order + ("Q" if wide else "I"), data, 0x28 if wide else 0x20)
+    (table,) = struct.unpack_from(order + ("Q" if wide else "I"), data, 0x28 if wide else 0x20)
     size, count, names = struct.unpack_from(order + "HHH", data, 0x3A if wide else 0x2E)
 
     def header(index):
         at = table + index * size
-        name, = struct.unpack_from(order + "I", data, at)
+        (name,) = struct.unpack_from(order + "I", data, at)
         start, length = struct.unpack_from(order + ("QQ" if wide else "II"), data, at + (0x18 if wide else 0x10))
-        return name, data[start:start + length]
+        return name, data[start : start + length]
 
     strings = header(names)[1]
     for index in range(count):
         name, content = header(index)
-        if strings[name:strings.index(b"\0", name)] == wanted:
+        if strings[name : strings.index(b"\0", name)] == wanted:
             return content
     return b""
 

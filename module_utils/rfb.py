@@ -16,7 +16,7 @@ class RfbError(Exception):
 
 
 def _text(stream):
-    size, = struct.unpack(">I", stream.read(4))
+    (size,) = struct.unpack(">I", stream.read(4))
     if size > LARGEST_TEXT:
         raise RfbError(f"announced a text of {size} bytes")
     return stream.read(size).decode("utf-8", "replace")
@@ -36,8 +36,9 @@ def handshake(stream):
         raise RfbError(f"refused the connection: {_text(stream)}")
     offered = list(stream.read(count))
     if 1 not in offered:
-        raise RfbError("offers no session without a password, only "
-                       + ", ".join(SECURITY.get(kind, str(kind)) for kind in offered))
+        raise RfbError(
+            "offers no session without a password, only " + ", ".join(SECURITY.get(kind, str(kind)) for kind in offered)
+        )
     stream.write(b"\x01")
     if struct.unpack(">I", stream.read(4))[0]:
         raise RfbError(f"refused the session: {_text(stream)}")
@@ -45,8 +46,14 @@ def handshake(stream):
     width, height, bits = struct.unpack(">HHB15x", stream.read(20))
     if not width or not height or bits not in (8, 16, 32):
         raise RfbError(f"announced a screen of {width}x{height} with {bits} bits a pixel")
-    return {"version": version[:11].decode(), "security": offered, "width": width, "height": height,
-            "name": _text(stream), "pixel_bytes": bits // 8}
+    return {
+        "version": version[:11].decode(),
+        "security": offered,
+        "width": width,
+        "height": height,
+        "name": _text(stream),
+        "pixel_bytes": bits // 8,
+    }
 
 
 def picture(stream, screen):
@@ -65,7 +72,7 @@ def picture(stream, screen):
             elif encoding == RAW and x + wide <= width and y + high <= height:
                 data = stream.read(wide * high * depth)
                 pixels += wide * high
-                colours.update(data[at:at + depth] for at in range(0, len(data), depth))
+                colours.update(data[at : at + depth] for at in range(0, len(data), depth))
             else:
                 raise RfbError(f"sent a rectangle of {wide}x{high} in encoding {encoding}, which was not asked")
     return {"width": width, "height": height, "pixels": pixels, "colours": len(colours)}
@@ -76,7 +83,7 @@ def _update(stream):
     while True:
         kind = stream.read(1)[0]
         if kind == 0:
-            rectangles, = struct.unpack(">xH", stream.read(3))
+            (rectangles,) = struct.unpack(">xH", stream.read(3))
             for _ in range(rectangles):
                 yield struct.unpack(">HHHHi", stream.read(12))
             return

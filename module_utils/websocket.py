@@ -31,8 +31,12 @@ def console_endpoint(url):
         raise WebSocketError(f"the console URL {parts.scheme}://{parts.netloc}{parts.path} has neither path nor token")
     tls = parts.scheme in ("https", "wss")
     return {
-        "host": parts.hostname, "port": parts.port or (443 if tls else 80), "tls": tls, "authority": parts.netloc,
-        "origin": f"{'https' if tls else 'http'}://{parts.netloc}", "page": parts.path or "/",
+        "host": parts.hostname,
+        "port": parts.port or (443 if tls else 80),
+        "tls": tls,
+        "authority": parts.netloc,
+        "origin": f"{'https' if tls else 'http'}://{parts.netloc}",
+        "page": parts.path or "/",
         "path": path if path.startswith("/") else "/" + path,
     }
 
@@ -54,7 +58,7 @@ def http_head(data):
 
 def masked(data, mask):
     """XOR with the four mask bytes, as one big integer."""
-    key = (mask * (len(data) // 4 + 1))[:len(data)]
+    key = (mask * (len(data) // 4 + 1))[: len(data)]
     return (int.from_bytes(data, "big") ^ int.from_bytes(key, "big")).to_bytes(len(data), "big")
 
 
@@ -95,10 +99,22 @@ class WebSocket:
     def handshake(self, endpoint, protocol="binary"):
         """Upgrade the connection; returns the answer's status line."""
         key = base64.b64encode(os.urandom(16))
-        self.sock.sendall("\r\n".join((
-            f"GET {endpoint['path']} HTTP/1.1", f"Host: {endpoint['authority']}", f"Origin: {endpoint['origin']}",
-            "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key.decode()}",
-            "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Protocol: {protocol}", "", "")).encode())
+        self.sock.sendall(
+            "\r\n".join(
+                (
+                    f"GET {endpoint['path']} HTTP/1.1",
+                    f"Host: {endpoint['authority']}",
+                    f"Origin: {endpoint['origin']}",
+                    "Upgrade: websocket",
+                    "Connection: Upgrade",
+                    f"Sec-WebSocket-Key: {key.decode()}",
+                    "Sec-WebSocket-Version: 13",
+                    f"Sec-WebSocket-Protocol: {protocol}",
+                    "",
+                    "",
+                )
+            ).encode()
+        )
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             if not b"HTTP/".startswith(head[:5]) or len(head) > 65536:
@@ -117,9 +133,9 @@ class WebSocket:
         first, second = self._receive(2)
         size = second & 127
         if size == 126:
-            size, = struct.unpack(">H", self._receive(2))
+            (size,) = struct.unpack(">H", self._receive(2))
         elif size == 127:
-            size, = struct.unpack(">Q", self._receive(8))
+            (size,) = struct.unpack(">Q", self._receive(8))
         if second & 128 or first & 0x70 or size > LARGEST_FRAME:
             raise WebSocketError(f"a malformed frame (head {first:#04x} {second:#04x}, {size} bytes)")
         return first & 15, self._receive(size)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Say at the end of a run where its time went: one line for each task that took long, and the total."""
+
 from __future__ import annotations
 
 import json
@@ -39,8 +40,9 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._close()
-        self.tasks.append({"task": task.get_name(), "begun": time.monotonic(), "seconds": None,
-                           "changed": set(), "failed": {}})
+        self.tasks.append(
+            {"task": task.get_name(), "begun": time.monotonic(), "seconds": None, "changed": set(), "failed": {}}
+        )
 
     v2_playbook_on_handler_task_start = v2_playbook_on_task_start
 
@@ -70,7 +72,14 @@ class CallbackModule(CallbackBase):
         self._display.display(f"{total:8.1f} s  in all, {len(self.tasks)} tasks")
         path = os.environ.get("PHASES_FILE")
         if path:
-            rows = [{"task": t["task"], "seconds": round(t["seconds"], 2), "changed": sorted(t["changed"]),
-                     "failed": t["failed"]} for t in self.tasks]
+            rows = [
+                {
+                    "task": t["task"],
+                    "seconds": round(t["seconds"], 2),
+                    "changed": sorted(t["changed"]),
+                    "failed": t["failed"],
+                }
+                for t in self.tasks
+            ]
             with open(path, "w", encoding="utf-8") as stream:
                 json.dump({"total": round(total, 2), "tasks": rows}, stream, indent=1)

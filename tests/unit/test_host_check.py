@@ -32,5 +32,5 @@ def test_the_datapath_is_the_kernels_where_it_has_the_module(modules, loaded, da
 
 
 def test_os_release_is_read_with_and_without_quotes():
-    text = 'ID=debian\nVERSION_CODENAME="trixie"\nPRETTY_NAME=\'Debian\'\n'
+    text = "ID=debian\nVERSION_CODENAME=\"trixie\"\nPRETTY_NAME='Debian'\n"
     assert host_check.os_release(text) == {"ID": "debian", "VERSION_CODENAME": "trixie", "PRETTY_NAME": "Debian"}

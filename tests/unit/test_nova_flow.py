@@ -69,8 +69,15 @@ def test_settling_waits_for_what_comes_and_not_longer_than_told():
     assert flow_cloud.settle(lambda: ["down"], lambda listed: listed, 0) == (["down"], ["down"])
 
 
-ICMP = {"direction": "ingress", "ethertype": "IPv4", "protocol": "icmp", "remote_ip_prefix": None,
-        "remote_group_id": None, "port_range_min": None, "port_range_max": None}
+ICMP = {
+    "direction": "ingress",
+    "ethertype": "IPv4",
+    "protocol": "icmp",
+    "remote_ip_prefix": None,
+    "remote_group_id": None,
+    "port_range_min": None,
+    "port_range_max": None,
+}
 SSH = {**ICMP, "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}
 OUT = {**ICMP, "id": "out", "direction": "egress", "protocol": None}
 
@@ -83,8 +90,16 @@ def test_a_right_security_group_is_left_alone():
     assert flow_cloud.rule_changes([OUT, {**SSH, "id": "s"}, {**ICMP, "id": "i"}], 22) == ([], [])
 
 
-@pytest.mark.parametrize("other", [{"port_range_max": 2222}, {"remote_ip_prefix": "10.0.0.0/8"}, {"ethertype": "IPv6"},
-                                   {"port_range_min": 2222, "port_range_max": 2222}, {"protocol": "udp"}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"port_range_max": 2222},
+        {"remote_ip_prefix": "10.0.0.0/8"},
+        {"ethertype": "IPv6"},
+        {"port_range_min": 2222, "port_range_max": 2222},
+        {"protocol": "udp"},
+    ],
+)
 def test_rules_that_do_not_belong_to_the_group_are_taken_out(other):
     stray = {**SSH, **other, "id": "x"}
     assert flow_cloud.rule_changes([OUT, {**ICMP, "id": "i"}, {**SSH, "id": "s"}, stray], 22) == ([], [stray])
