@@ -40,10 +40,31 @@ def create(cloud, flow, server_name, host, parts):
     return cloud.call("compute", "POST", "/servers", {"server": body})["server"]["id"]
 
 
+def last_line(traceback):
+    return next((line.strip() for line in reversed((traceback or "").splitlines()) if line.strip()), "no reason kept")
+
+
+def failed_events(cloud, server_id):
+    """What went wrong on which host, out of the server's actions: a fault only tells the last word of the scheduler."""
+    try:
+        path, lines = f"/servers/{server_id}/os-instance-actions", []
+        for action in cloud.get("compute", path)["instanceActions"]:
+            events = cloud.get("compute", f"{path}/{action['request_id']}")["instanceAction"].get("events", [])
+            lines += [
+                f"{event['event']} on {event.get('host')}: {last_line(event.get('traceback'))}"
+                for event in events
+                if event["result"] == "Error"
+            ]
+        return lines
+    except CloudError as error:
+        return [f"The server's actions cannot be read: {error}"]
+
+
 def fault_hints(cloud, server, text):
     """Where to look, by what Nova says."""
     host = server.get("OS-EXT-SRV-ATTR:host") or "its host"
-    hints = []
+    hints = failed_events(cloud, server["id"])
+    text = " ".join([text, *hints])
     if "No valid host" in text:
         hints += [
             f"{entry['binary']} on {entry['host']}: {entry['status']}, {entry['state']}"
@@ -85,6 +106,7 @@ def wait_active(cloud, ids, seconds):
             f"server {slow['name']} is {slow['status']} (task {task}, host {host}) after {seconds} s",
             [
                 *down,
+                *failed_events(cloud, slow["id"]),
                 f"Look at nova-compute.log on {host}: does it get its messages from RabbitMQ?"
                 if host
                 else "No host has it yet: look at nova-conductor.log and nova-scheduler.log.",

@@ -5,7 +5,6 @@ from ansible.module_utils import guest_report
 
 CONSOLE = (
     "SeaBIOS (version 1.16)\r\n\r\r\n"
-    "[    1.2] cut off GUEST-BANNER no\r\n"
     "GUEST-BANNER nova-guest up 2.52 kernel 6.1.0-56-cloud-amd64 memory 92\r\n"
     "GUEST-DISK vda bytes=1073741824 mark=nova-ansible-guest-disk\r\n"
     "GUEST-DHCP none: no answer yet, still asking, up 13.20\r\n"
@@ -13,6 +12,7 @@ CONSOLE = (
     "GUEST-META none try 1: /latest/meta-data/instance-id: no answer up 15\r\n"
     "GUEST-META instance-id=i-00000003 hostname=vm.novalocal local-ipv4=10.88.0.103 uuid=abc-def up 16.1\r\n"
     "GUEST-ALIVE vm.novalocal up 16.2\r\n"
+    "[   17.2] a kernel message in between GUEST-BANNER half a line\r\n"
 )
 
 
@@ -28,6 +28,7 @@ def test_a_console_log_is_read():
         "local-ipv4": "10.88.0.103",
         "uuid": "abc-def",
     }
+    assert len(said["lines"]) == 7
     assert said["heartbeat"] == "vm.novalocal up 16.2"
     assert [line.split()[0] for line in said["trouble"]] == ["GUEST-DHCP", "GUEST-META"]
 

@@ -351,6 +351,42 @@ def test_a_dropped_connection_is_tried_again_for_reading_only(cloud):
     assert error.value.code == 0 and drops == ["POST"]
 
 
+def test_the_reason_is_found_in_the_servers_actions(cloud):
+    cloud.connect()
+    Answers.plan.update(
+        {
+            "/v2.1/servers/s1/os-instance-actions": (
+                200,
+                '{"instanceActions": [{"request_id": "r1", "action": "create"}]}',
+            ),
+            "/v2.1/servers/s1/os-instance-actions/r1": (
+                200,
+                json.dumps(
+                    {
+                        "instanceAction": {
+                            "events": [
+                                {"event": "schedule", "result": "Success", "traceback": None},
+                                {
+                                    "event": "build",
+                                    "result": "Error",
+                                    "host": "h1",
+                                    "traceback": "Trace\n  File x\nPortBindingFailed: p1\n\n",
+                                },
+                                {"event": "build", "result": "Error", "traceback": None},
+                            ]
+                        }
+                    }
+                ),
+            ),
+        }
+    )
+    assert flow_guest.failed_events(cloud, "s1") == [
+        "build on h1: PortBindingFailed: p1",
+        "build on None: no reason kept",
+    ]
+    assert "cannot be read: GET" in flow_guest.failed_events(cloud, "gone")[0]
+
+
 def test_removing_what_is_gone_is_no_error(cloud):
     cloud.connect()
     Answers.plan["/v2/images/there"] = (204, "")
