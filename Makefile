@@ -67,4 +67,4 @@ test: lint unit molecule
 
 ## make test-slow      the KVM verification in emulated machines
 test-slow: .venv
-	$(BIN)/pytest -q tests/kvm
+	$(BIN)/pytest -q -m "slow or not slow" tests/kvm

@@ -240,7 +240,7 @@ def test_a_controller_has_the_databases_that_its_schemas_name(release):
 def test_every_secret_of_a_cloud_is_used():
     plan = plan_of("split-controller", list(RELEASES)[-1])
     made = ("files", "databases", "broker_users", "schema", "identity")
-    text = json.dumps([plan[f"deploy_{part}"] for part in made])
+    text = json.dumps([plan[f"deploy_plan_{part}"] for part in made])
     assert [name for name, value in plan.secrets.items() if value not in text] == []
 
 
