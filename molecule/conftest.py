@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import testinfra
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,6 +83,14 @@ def secrets() -> dict:
 def secrets_in(secrets):
     """Return find(text): names of the secrets that a text holds."""
     return lambda text: sorted(name for name, value in secrets.items() if value in text)
+
+
+@pytest.fixture(scope="session")
+def machines(request) -> dict:
+    """Return every machine by name."""
+    inventory = request.config.getoption("--ansible-inventory")
+    hosts = testinfra.get_hosts(["ansible://all"], ansible_inventory=inventory)
+    return {host.backend.host: host for host in hosts}
 
 
 # What a file may hold of secrets: words of 32 letters and digits or more, so that no secret travels to the machine.

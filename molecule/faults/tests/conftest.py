@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import testinfra
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -18,14 +17,6 @@ STATE = (
     "sha256sum /var/lib/dpkg/status; find /etc -xdev -printf '%p %m %u %g %s\\n' | sort | sha256sum; "
     "find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; ls /etc/nova /var/lib/nova"
 )
-
-
-@pytest.fixture(scope="session")
-def machines(request) -> dict:
-    """Return both machines by name."""
-    inventory = request.config.getoption("--ansible-inventory")
-    hosts = testinfra.get_hosts(["ansible://all"], ansible_inventory=inventory)
-    return {host.backend.host: host for host in hosts}
 
 
 @pytest.fixture

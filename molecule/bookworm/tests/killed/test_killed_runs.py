@@ -83,7 +83,7 @@ def command_lines() -> str:
 
 
 @pytest.fixture
-def interrupt(request, host, tmp_path, secrets_in):
+def interrupt(request, host, machines, tmp_path, secrets_in):
     """Return act(task, reached, sessions): kill a run in that task, once a command on the machine succeeds."""
     runs = []
 
@@ -98,7 +98,8 @@ def interrupt(request, host, tmp_path, secrets_in):
             time.sleep(0.5)
         run.kill()
         if sessions:
-            host.run(END_SESSIONS)
+            for machine in machines.values():
+                machine.run(END_SESSIONS)
             time.sleep(2)
         assert run.task == task
         assert "PLAY RECAP" not in run.output
