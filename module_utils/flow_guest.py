@@ -44,27 +44,30 @@ def last_line(traceback):
     return next((line.strip() for line in reversed((traceback or "").splitlines()) if line.strip()), "no reason kept")
 
 
-def failed_events(cloud, server_id):
-    """What went wrong on which host, out of the server's actions: a fault only tells the last word of the scheduler."""
+def build_events(cloud, server_id):
+    """(what went wrong on which host, the hosts that tried it), out of the server's actions.
+
+    A fault is only the last word of the scheduler, and a build that is given to another host counts as a success.
+    """
+    lines, hosts, path = [], [], f"/servers/{server_id}/os-instance-actions"
     try:
-        path, lines = f"/servers/{server_id}/os-instance-actions", []
         for action in cloud.get("compute", path)["instanceActions"]:
             events = cloud.get("compute", f"{path}/{action['request_id']}")["instanceAction"].get("events", [])
+            hosts += [event["host"] for event in events if event.get("host")]
             lines += [
                 f"{event['event']} on {event.get('host')}: {last_line(event.get('traceback'))}"
                 for event in events
                 if event["result"] == "Error"
             ]
-        return lines
     except CloudError as error:
-        return [f"The server's actions cannot be read: {error}"]
+        lines.append(f"The server's actions cannot be read: {error}")
+    return lines, sorted(set(hosts))
 
 
 def fault_hints(cloud, server, text):
     """Where to look, by what Nova says."""
-    host = server.get("OS-EXT-SRV-ATTR:host") or "its host"
-    hints = failed_events(cloud, server["id"])
-    text = " ".join([text, *hints])
+    hints, hosts = build_events(cloud, server["id"])
+    tried, text = " and ".join(hosts) or "no host", " ".join([text, *hints])
     if "No valid host" in text:
         hints += [
             f"{entry['binary']} on {entry['host']}: {entry['status']}, {entry['state']}"
@@ -77,8 +80,8 @@ def fault_hints(cloud, server, text):
         )
     if any(word in text for word in ("inding", "irtual Interface", "vif", "network")):
         hints += flow_cloud.agent_lines(cloud)
-        hints.append(f"Look at the agent's log on {host} and at neutron's on the controller.")
-    hints.append(f"Look at nova-compute.log on {host} and nova-conductor.log.")
+        hints.append(f"Look at the agent's log on {tried} and at neutron's on the controller.")
+    hints.append(f"Look at nova-compute.log on {tried}, which had it, and at nova-conductor.log.")
     return hints
 
 
@@ -106,7 +109,7 @@ def wait_active(cloud, ids, seconds):
             f"server {slow['name']} is {slow['status']} (task {task}, host {host}) after {seconds} s",
             [
                 *down,
-                *failed_events(cloud, slow["id"]),
+                *build_events(cloud, slow["id"])[0],
                 f"Look at nova-compute.log on {host}: does it get its messages from RabbitMQ?"
                 if host
                 else "No host has it yet: look at nova-conductor.log and nova-scheduler.log.",

@@ -365,7 +365,7 @@ def test_the_reason_is_found_in_the_servers_actions(cloud):
                     {
                         "instanceAction": {
                             "events": [
-                                {"event": "schedule", "result": "Success", "traceback": None},
+                                {"event": "schedule", "result": "Success", "host": "h2", "traceback": None},
                                 {
                                     "event": "build",
                                     "result": "Error",
@@ -380,11 +380,13 @@ def test_the_reason_is_found_in_the_servers_actions(cloud):
             ),
         }
     )
-    assert flow_guest.failed_events(cloud, "s1") == [
-        "build on h1: PortBindingFailed: p1",
-        "build on None: no reason kept",
-    ]
-    assert "cannot be read: GET" in flow_guest.failed_events(cloud, "gone")[0]
+    events = ["build on h1: PortBindingFailed: p1", "build on None: no reason kept"]
+    assert flow_guest.build_events(cloud, "s1") == (events, ["h1", "h2"])
+    Answers.plan["/v2.0/agents"] = (200, '{"agents": [{"binary": "a", "host": "h1", "alive": false}]}')
+    hints = flow_guest.fault_hints(cloud, {"id": "s1"}, "Exceeded maximum number of retries")
+    assert hints[2] == "agent a on h1: NOT ALIVE" and hints[-1].startswith("Look at nova-compute.log on h1 and h2,")
+    lines, hosts = flow_guest.build_events(cloud, "gone")
+    assert "cannot be read: GET" in lines[0] and hosts == []
 
 
 def test_removing_what_is_gone_is_no_error(cloud):
