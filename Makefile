@@ -7,7 +7,7 @@ BIN := .venv/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help lab lab-machines lab-down lab-secrets deploy plan verify bench lint unit molecule test test-slow
+.PHONY: help lab lab-machines lab-down lab-secrets deploy plan verify lint unit molecule test test-slow
 
 help:
 	@sed -n 's/^## //p' Makefile
