@@ -104,7 +104,7 @@ except ImportError:
 
 
 def works(host, port, user):
-    """Whether the account can log in and create, write, read and remove a queue; None when the broker is not there."""
+    """Whether the account can log in and create, write, read and remove a queue."""
     connection = amqp.Connection(
         host=f"{host}:{port}",
         userid=user["name"],

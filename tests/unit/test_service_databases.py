@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import service_databases
+from ansible.module_utils import database_accounts
 
 GLANCE = {"name": "glance", "user": "glance", "password": "s3cret-of-glance", "hosts": ["%"]}
 WHO = ("glance", "%")
@@ -14,7 +15,7 @@ def state(**changes):
     """A server where GLANCE is complete, but for the changes."""
     complete = {
         "databases": {"mysql", "glance"},
-        "accounts": {WHO: service_databases.native_hash("s3cret-of-glance")},
+        "accounts": {WHO: database_accounts.native_hash("s3cret-of-glance")},
         "rights": {(WHO, "glance")},
     }
     return {**complete, **changes}
@@ -22,11 +23,11 @@ def state(**changes):
 
 def test_the_hash_is_the_one_of_the_server():
     # SELECT PASSWORD('mypass') of MariaDB
-    assert service_databases.native_hash("mypass") == "*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4"
+    assert database_accounts.native_hash("mypass") == "*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4"
 
 
 def test_a_complete_server_needs_nothing():
-    assert service_databases.missing([GLANCE], state()) == []
+    assert database_accounts.missing([GLANCE], state()) == []
 
 
 @pytest.mark.parametrize(
@@ -34,23 +35,23 @@ def test_a_complete_server_needs_nothing():
     [
         ({"databases": {"mysql"}}, "database"),
         ({"accounts": {}}, "account"),
-        ({"accounts": {WHO: service_databases.native_hash("the one before")}}, "password"),
+        ({"accounts": {WHO: database_accounts.native_hash("the one before")}}, "password"),
         ({"accounts": {WHO: "unix_socket"}}, "password"),
         ({"rights": set()}, "rights"),
     ],
 )
 def test_each_lack_is_seen_alone(changes, kind):
-    assert [entry[0] for entry in service_databases.missing([GLANCE], state(**changes))] == [kind]
+    assert [entry[0] for entry in database_accounts.missing([GLANCE], state(**changes))] == [kind]
 
 
 def test_an_account_of_several_databases_is_made_once_and_before_its_rights():
     databases = [{**GLANCE, "name": name, "hosts": ["%", "localhost"]} for name in ("nova", "nova_api")]
-    kinds = [kind for kind, _subject in service_databases.missing(databases, service_databases.nothing())]
+    kinds = [kind for kind, _subject in database_accounts.missing(databases, database_accounts.nothing())]
     assert kinds == ["database"] * 2 + ["account"] * 2 + ["rights"] * 4
 
 
 def test_a_name_in_a_grant_matches_itself_alone():
-    assert service_databases.pattern("nova_api") == "nova\\_api"
+    assert database_accounts.pattern("nova_api") == "nova\\_api"
 
 
 def test_two_passwords_for_one_account_are_an_error(run_module):
