@@ -58,7 +58,13 @@ def playbook(request, tmp_path):
         sources = [f"--inventory={source}" for source in inventory or inventories(request)]
         done = subprocess.run(
             ["ansible-playbook", *sources, str(ROOT / "playbooks" / name), *arguments],
-            env={**os.environ, "PHASES_FILE": str(phases), "ANSIBLE_NOCOLOR": "1", **environment},
+            env={
+                **os.environ,
+                "PHASES_FILE": str(phases),
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_FORCE_COLOR": "0",
+                **environment,
+            },
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -64,7 +64,12 @@ def module(request):
         inventory = request.config.getoption("--ansible-inventory")
         done = subprocess.run(
             ["ansible", hosts, f"--inventory={inventory}", f"--module-name={name}", f"--args={arguments}"],
-            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
+            env={
+                **os.environ,
+                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_FORCE_COLOR": "0",
+            },
             stdout=subprocess.PIPE,
             text=True,
             check=True,
