@@ -7,7 +7,7 @@ BIN := .venv/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help lab lab-machines lab-down lab-secrets deploy plan verify lint unit molecule test test-slow
+.PHONY: test-packages help lab lab-machines lab-down lab-secrets deploy plan verify lint unit molecule test test-slow
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -28,7 +28,7 @@ lab-machines: .venv
 	$(PLAYBOOK) playbooks/lab.yml
 
 lab-secrets: .venv
-	$(PLAYBOOK) -i inventory/lab playbooks/secrets.yml -e secrets_path=$(CURDIR)/.lab/$(LAB_NAME)/secrets.yml
+	$(PLAYBOOK) -i inventory/lab playbooks/secrets.yml
 
 ## make lab-down       takes the machines of LAB_NAME away
 lab-down: .venv
@@ -54,8 +54,13 @@ lint: .venv
 	ruff format --check .
 
 ## make unit           unit tests
-unit: .venv
+unit: .venv test-packages
 	$(BIN)/pytest -q tests/unit
+
+# The guest's image is booted for real.
+test-packages:
+	dpkg --status qemu-system-x86 >/dev/null 2>&1 || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends qemu-system-x86; }
 
 ## make molecule       every scenario on real machines, one after another
 SCENARIOS ?= faults trixie bookworm allinone external
