@@ -16,8 +16,9 @@ def test_packages_may_start_services_again(host):
 
 
 def test_no_temporary_file_is_left_beside_the_configuration(host):
-    folders = "/etc/nova /etc/neutron /etc/systemd /etc/mysql /etc/rabbitmq /etc/keystone /etc/glance"
-    assert host.run(f"find {folders} -name '.*' -type f -o -name '*.new' -o -name '*.tmp'").stdout == ""
+    """A file is written as .NAME.XXXXXXXX, and renamed."""
+    found = host.run("find /etc -xdev -type f -regextype posix-extended -regex '.*/[.][^/]+[.][a-z0-9_]{8}'")
+    assert (found.rc, found.stdout) == (0, "")
 
 
 def test_no_module_still_runs(host):
