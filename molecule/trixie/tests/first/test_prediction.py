@@ -19,4 +19,4 @@ def test_the_first_run_changed_exactly_what_check_mode_predicted(converged):
 def test_the_run_ended_with_a_living_guest(converged):
     names = [row["task"] for row in converged.tasks]
     assert "verify : Prove the cloud with a living guest" in names
-    assert names[-1] == "verify : Show the proof"
+    assert names[-1] == "verify : Show the services, the proof and the guests"
