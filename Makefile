@@ -7,7 +7,8 @@ BIN := .venv/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: test-packages help lab lab-machines lab-down lab-secrets deploy plan verify lint unit molecule test test-slow
+.PHONY: test-packages help lab lab-shell lab-machines lab-down lab-secrets \
+        deploy plan verify lint unit molecule test test-slow
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -23,12 +24,19 @@ help:
 ## make lab            machines on this computer, a cloud on them, a living guest (LAB_SUITE, LAB_COMPUTES, LAB_NAME)
 lab: lab-machines lab-secrets
 	$(PLAYBOOK) -i inventory/lab playbooks/site.yml -e verify_keep=true
+	@echo "A shell with credentials: LAB_NAME=$(LAB_NAME) make lab-shell"
 
 lab-machines: .venv
 	$(PLAYBOOK) playbooks/lab.yml
 
 lab-secrets: .venv
 	$(PLAYBOOK) -i inventory/lab playbooks/secrets.yml
+
+## make lab-shell      a shell on the controller of LAB_NAME, with the administrator's credentials
+lab-shell:
+	@ssh -t -F none -i .lab/$(LAB_NAME)/id_ed25519 -o UserKnownHostsFile=.lab/$(LAB_NAME)/known_hosts \
+	  -o ProxyCommand='ip netns exec nova-$(LAB_NAME) socat - TCP4:%h:%p' root@10.77.0.11 \
+	  bash --rcfile /root/openrc -i
 
 ## make lab-down       takes the machines of LAB_NAME away
 lab-down: .venv
