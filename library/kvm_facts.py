@@ -153,8 +153,8 @@ ansible_facts:
           type: float
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.kvm import facts as kvm  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kvm import facts as kvm
 
 
 def argument_spec():

@@ -78,15 +78,15 @@ pending:
   elements: str
 """
 
-import grp  # noqa: E402
-import os  # noqa: E402
-import pwd  # noqa: E402
-import re  # noqa: E402
-import stat  # noqa: E402
-import tempfile  # noqa: E402
+import grp
+import os
+import pwd
+import re
+import stat
+import tempfile
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.kvm.tree import Tree  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kvm.tree import Tree
 
 NODE = "/dev/kvm"
 LOAD, OPTIONS, RULES = (

@@ -78,14 +78,14 @@ seconds:
   type: float
 """
 
-import os  # noqa: E402
-import shutil  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
+import os
+import shutil
+import tempfile
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.kvm import facts, trial  # noqa: E402
-from ansible.module_utils.kvm.tree import Tree  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kvm import facts, trial
+from ansible.module_utils.kvm.tree import Tree
 
 LOGS = "/var/log/libvirt/qemu"
 

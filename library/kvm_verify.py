@@ -219,9 +219,9 @@ ansible_facts:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.kvm import facts as kvm  # noqa: E402
-from ansible.module_utils.kvm import judge as court  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kvm import facts as kvm
+from ansible.module_utils.kvm import judge as court
 
 
 def argument_spec():
