@@ -68,6 +68,10 @@ libvirt:
   description: What libvirt offers.
   returned: always
   type: dict
+msg:
+  description: The whole in one sentence, for a person.
+  returned: always
+  type: str
 said:
   description: The guest's first words; null where none are known for the architecture, or in check mode.
   returned: always
@@ -166,7 +170,7 @@ def main():
     answer = {"changed": False, "said": None, "agrees": None, "comparison": "libvirt is not installed", "libvirt": {}}
     if not virsh:
         if module.check_mode:
-            module.exit_json(**answer)
+            module.exit_json(msg=trial.summary(answer, module.params["virt_type"]), **answer)
         module.fail_json(msg="virsh is not there: install libvirt-clients and libvirt-daemon-system first.")
     answer["libvirt"] = facts.domain_capabilities(virsh)
     answer["agrees"], answer["comparison"] = trial.compare(
@@ -176,7 +180,7 @@ def main():
         module.fail_json(msg="libvirt does not answer: see the journal of libvirtd.", **answer)
     if not module.check_mode:
         answer["said"], answer["seconds"] = run_guest(module, virsh, arch)
-    module.exit_json(**answer)
+    module.exit_json(msg=trial.summary(answer, module.params["virt_type"]), **answer)
 
 
 if __name__ == "__main__":

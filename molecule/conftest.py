@@ -77,6 +77,31 @@ def playbook(request, tmp_path):
     return run
 
 
+@pytest.fixture
+def module(request):
+    """Return call(hosts, module, arguments): host to what one of our modules answered."""
+
+    def call(hosts: str, name: str, arguments: str) -> dict:
+        inventory = request.config.getoption("--ansible-inventory")
+        done = subprocess.run(
+            ["ansible", hosts, f"--inventory={inventory}", f"--module-name={name}", f"--args={arguments}"],
+            env={
+                **os.environ,
+                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_FORCE_COLOR": "0",
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
+        rows = re.findall(r"^(\S+) \| SUCCESS => (\{.*?^\})$", done.stdout, re.M | re.S)
+        return {host: json.loads(answer) for host, answer in rows}
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def secrets() -> dict:
     """Return the lab's secrets, name to value."""

@@ -60,3 +60,14 @@ def compare(libvirt, recommended):
         "libvirt does not offer kvm although it works here: install this architecture's QEMU, then restart libvirtd "
         "(it remembers what it once found)"
     )
+
+
+def summary(answer, virt_type):
+    """What became of the trial, in one sentence."""
+    if "seconds" not in answer:
+        ran = "No guest was started"
+    elif answer["said"]:
+        ran = f"A guest with virt_type {virt_type} ran: it wrote '{answer['said']}' after {answer['seconds']} s"
+    else:
+        ran = f"A guest with virt_type {virt_type} was started; what it does cannot be seen on this architecture"
+    return f"{ran}; {answer['comparison']}."

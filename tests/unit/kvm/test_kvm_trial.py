@@ -55,3 +55,16 @@ def test_comparison(offered, recommended, agrees, words):
 
 def test_silent_libvirt_offers_nothing():
     assert trial.compare({"answers": False, "virt_types": {}}, "kvm")[0] is False
+
+
+@pytest.mark.parametrize(
+    "found, words",
+    [
+        ({}, ["No guest was started", "libvirt says so."]),
+        ({"seconds": 1.2, "said": "SeaBIOS"}, ["virt_type qemu ran", "'SeaBIOS' after 1.2 s", "libvirt says so."]),
+        ({"seconds": 0.1, "said": None}, ["cannot be seen", "libvirt says so."]),
+    ],
+)
+def test_summary_tells_what_was_seen(found, words):
+    text = trial.summary({"said": None, "comparison": "libvirt says so", **found}, "qemu")
+    assert [word for word in words if word not in text] == []
