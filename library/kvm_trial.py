@@ -139,8 +139,9 @@ def wait(module, virsh, name, serial, word, start):
     text = ""
     while time.monotonic() - start < module.params["timeout"]:
         text = Tree("/").read(serial)
-        if word and word in text:
-            return text[text.index(word) :].splitlines()[0][:120], round(time.monotonic() - start, 2)
+        said = trial.said(text, word)
+        if said:
+            return said, round(time.monotonic() - start, 2)
         code, state, _err = module.run_command([virsh, "-q", "-c", module.params["uri"], "domstate", name])
         if code != 0 or state.strip() not in ("running", "paused"):
             module.fail_json(msg=f"The guest ended by itself ({state.strip() or 'gone'}); see {LOGS}/{name}.log.")
@@ -177,7 +178,11 @@ def main():
         answer["libvirt"], module.params["recommended_virt_type"] or module.params["virt_type"]
     )
     if not answer["libvirt"]["answers"] and not module.check_mode:
-        module.fail_json(msg="libvirt does not answer: see the journal of libvirtd.", **answer)
+        module.fail_json(
+            msg="libvirt cannot say what guests it runs (virsh domcapabilities fails): is QEMU installed and "
+            "executable? The journal of libvirtd says more.",
+            **answer,
+        )
     if not module.check_mode:
         answer["said"], answer["seconds"] = run_guest(module, virsh, arch)
     module.exit_json(msg=trial.summary(answer, module.params["virt_type"]), **answer)

@@ -24,6 +24,12 @@ def says(arch):
     return {"x86_64": "SeaBIOS", "aarch64": ARM_WORD}.get(arch)
 
 
+def said(text, word):
+    """The whole line that begins with the word, once all of it has come; None until then."""
+    rest = text[text.index(word) :] if word and word in text else ""
+    return rest.splitlines()[0][:120] if rest == word or "\n" in rest else None
+
+
 def cpu_element(mode, models):
     if mode in ("host-model", "host-passthrough", "maximum"):
         return f"<cpu mode={quoteattr(mode)}/>"
@@ -48,6 +54,8 @@ def domain(name, arch, virt_type, serial, kernel=None, cpu_mode=None, cpu_models
 
 def compare(libvirt, recommended):
     """(agrees, text): our recommendation beside what libvirt offers."""
+    if not (libvirt or {}).get("answers", True):
+        return False, "libvirt does not say what it offers"
     offered = bool(((libvirt or {}).get("virt_types") or {}).get("kvm", {}).get("offered"))
     if offered == (recommended == "kvm"):
         return True, f"libvirt {'offers' if offered else 'does not offer'} kvm, as recommended here"

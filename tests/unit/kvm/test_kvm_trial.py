@@ -54,7 +54,11 @@ def test_comparison(offered, recommended, agrees, words):
 
 
 def test_silent_libvirt_offers_nothing():
-    assert trial.compare({"answers": False, "virt_types": {}}, "kvm")[0] is False
+    for recommended in ("kvm", "qemu"):
+        assert trial.compare({"answers": False, "virt_types": {}}, recommended) == (
+            False,
+            "libvirt does not say what it offers",
+        )
 
 
 @pytest.mark.parametrize(
@@ -68,3 +72,17 @@ def test_silent_libvirt_offers_nothing():
 def test_summary_tells_what_was_seen(found, words):
     text = trial.summary({"said": None, "comparison": "libvirt says so", **found}, "qemu")
     assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize(
+    "text, word, line",
+    [
+        ("", "SeaBIOS", None),
+        ("SeaBIOS (vers", "SeaBIOS", None),
+        ("\x1bcSeaBIOS (version 1.16)\r\nmore", "SeaBIOS", "SeaBIOS (version 1.16)"),
+        ("RUNS", "RUNS", "RUNS"),
+        ("anything\n", None, None),
+    ],
+)
+def test_a_line_is_taken_when_all_of_it_has_come(text, word, line):
+    assert trial.said(text, word) == line
