@@ -128,13 +128,12 @@ def releases() -> str:
         "# Releases and components\n",
         "Written by `docs/generate.py` from the catalogue in `roles/nova/vars/main/`; change that, not this file.\n",
         "## Releases that can be deployed\n",
-        "| `nova_release` | Nova | Debian | options of every host | options of a controller besides |",
-        "|---|---|---|---|---|",
+        "| `nova_release` | Nova | Debian | options of every host |",
+        "|---|---|---|---|",
     ]
     for name, release in known.items():
         lines.append(
             f"| `{name}` | {release['version']} | {release['suite']} | {options_of(release['config'])} |"
-            f" {options_of(release['controller_config'])} |"
         )
     lines += ["", "## Components", "", "| Component | Packages | Unit | Runs on |", "|---|---|---|---|"]
     for name, row in catalog.items():

@@ -311,3 +311,15 @@ def test_preflight_checks_every_role_of_the_deployment_that_has_a_spec():
 def test_packages_answer_debconf_questions_in_full(plan):
     for line in plan["deploy_plan_debconf"]:
         assert re.fullmatch(r"[a-z0-9-]+ [a-z-]+/[a-z_-]+ (boolean (true|false)|string \S+)", line), line
+
+
+@pytest.mark.parametrize("shape", ["split-controller", "all-in-one"])
+def test_only_uwsgi_processes_get_a_thread_for_heartbeats(shape, release):
+    plan = plan_of(shape, release)
+    files = {entry["path"]: entry.get("ini", {}) for entry in plan["deploy_plan_files"]}
+    for path, ini in files.items():
+        assert "heartbeat_in_pthread" not in ini.get("oslo_messaging_rabbit", {}), f"{path} is read by a conductor too"
+    apis = {path for path in files if re.fullmatch(r"/etc/(nova|neutron)/.*-uwsgi\.ini", path)}
+    assert len(apis) == 3
+    asked = {path for path in apis if "HEARTBEAT_IN_PTHREAD=true" in files[path]["uwsgi"].get("env", "")}
+    assert asked == (apis if release == "zed" else set())
