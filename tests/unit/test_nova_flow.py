@@ -120,7 +120,7 @@ IMAGE = {
 def test_the_disk_image_leads_to_its_kernel():
     kernel = flow_cloud.image_properties("kernel", "v", IMAGE, {})
     disk = flow_cloud.image_properties("disk", "v", IMAGE, {"kernel": "k-id", "initramfs": "r-id"})
-    assert (kernel["disk_format"], kernel["name"], kernel["nova_flow_sha256"]) == ("aki", "v-kernel", "kernelkernel")
+    assert (kernel["disk_format"], kernel["name"], kernel["nova_flow_sha256"]) == ("raw", "v-kernel", "kernelkernel")
     assert (
         disk.items()
         >= {
