@@ -8,7 +8,7 @@ PLAYBOOK := $(BIN)/ansible-playbook
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: test-packages help lab lab-shell lab-machines lab-down lab-secrets \
-        deploy plan verify lint unit molecule test test-slow
+        deploy plan verify option-lists lint unit molecule test test-slow
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -54,6 +54,16 @@ plan: .venv
 verify: .venv
 	$(PLAYBOOK) -i $(INVENTORY) playbooks/verify.yml
 
+## make option-lists   what options each release has, from its packages; needs about ten minutes a suite
+SUITES ?= bookworm trixie
+option-lists: .venv
+	for suite in $(SUITES); do \
+	  export LAB_NAME=options-$${suite:0:1} LAB_SUITE=$$suite LAB_LAYOUT=allinone; \
+	  $(MAKE) lab-machines lab-secrets; \
+	  $(PLAYBOOK) -i inventory/lab playbooks/option_lists.yml; \
+	  $(MAKE) lab-down; \
+	done
+
 ## make lint           yamllint, ansible-lint (production), ruff, syntax of every playbook
 lint: .venv
 	yamllint --strict .
@@ -61,9 +71,9 @@ lint: .venv
 	ruff check .
 	ruff format --check .
 
-## make unit           unit tests
+## make unit           unit tests, and the verification of KVM on this machine
 unit: .venv test-packages
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -m "not slow" tests/unit tests/kvm
 
 # The guest's image is booted for real.
 test-packages:

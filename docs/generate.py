@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -132,9 +133,13 @@ def releases() -> str:
         "|---|---|---|---|",
     ]
     for name, release in known.items():
-        lines.append(
-            f"| `{name}` | {release['version']} | {release['suite']} | {options_of(release['config'])} |"
-        )
+        lines.append(f"| `{name}` | {release['version']} | {release['suite']} | {options_of(release['config'])} |")
+    lines += ["", "## Where the options that preflight knows come from", ""]
+    lines += ["| `nova_release` | Packages |", "|---|---|"]
+    for name in known:
+        packages = json.loads((ROOT / f"roles/option_lists/files/{name}.json").read_text(encoding="utf-8"))["packages"]
+        listed = (f"`{package}` {version}" for package, version in packages.items())
+        lines.append(f"| `{name}` | {', '.join(listed)} |")
     lines += ["", "## Components", "", "| Component | Packages | Unit | Runs on |", "|---|---|---|---|"]
     for name, row in catalog.items():
         if "last_release" not in row:

@@ -37,6 +37,11 @@ options:
     type: list
     elements: str
     default: []
+  versions:
+    description: Packages whose installed versions are returned.
+    type: list
+    elements: str
+    default: []
   ports:
     description: TCP ports that the services of this host will listen on, and the units that may already hold them.
     type: dict
@@ -78,6 +83,10 @@ problems:
   returned: always
   type: list
   elements: str
+versions:
+  description: Version of each package of O(versions) that is installed.
+  returned: always
+  type: dict
 ansible_facts:
   description: "C(machine): distribution, suite, architecture, cpus, memory_mb, hostname, ovs_datapath."
   returned: always
@@ -120,15 +129,15 @@ def machine() -> dict:
     }
 
 
-def missing_packages(packages: list) -> list:
+def installed_packages(packages: list) -> dict:
+    """Name to version of those that are installed."""
     asked = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *packages],
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package} ${Version}\n", *packages],
         capture_output=True,
         text=True,
         check=False,
     ).stdout
-    here = {line[3:].strip() for line in asked.splitlines() if line.startswith("ii")}
-    return sorted(set(packages) - here)
+    return dict(line[3:].split() for line in asked.splitlines() if line.startswith("ii"))
 
 
 def addresses() -> set:
@@ -168,7 +177,7 @@ def mirror_problem() -> str | None:
     return None
 
 
-def problems(p: dict, facts: dict) -> list:
+def problems(p: dict, facts: dict, installed: dict) -> list:
     found = []
     if os.geteuid() != 0:
         return [f"not root (uid {os.geteuid()}); set ansible_user: root, or ansible_become: true with sudo rights"]
@@ -206,7 +215,7 @@ def problems(p: dict, facts: dict) -> list:
         )
     if p["tun"] and not os.path.exists("/dev/net/tun"):
         found.append("/dev/net/tun does not exist; load the module tun, or pass the device into the container")
-    missing = missing_packages(p["packages"])
+    missing = sorted(set(p["packages"]) - set(installed))
     free = shutil.disk_usage("/var").free // 2**20
     if missing and free < p["min_disk_mb"]:
         found.append(f"{free} MiB free below /var, at least {p['min_disk_mb']} MiB wanted for {len(missing)} packages")
@@ -230,6 +239,7 @@ def main() -> None:
             "interface": {"type": "str", "default": ""},
             "suite": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
+            "versions": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "dict", "default": {}},
             "min_memory_mb": {"type": "int", "default": 0},
             "min_disk_mb": {"type": "int", "default": 0},
@@ -239,8 +249,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    facts = machine()
-    module.exit_json(changed=False, ansible_facts={"machine": facts}, problems=problems(module.params, facts))
+    facts, wanted = machine(), module.params["versions"]
+    installed = installed_packages([*module.params["packages"], *wanted])
+    module.exit_json(
+        changed=False,
+        ansible_facts={"machine": facts},
+        problems=problems(module.params, facts, installed),
+        versions={name: installed[name] for name in wanted if name in installed},
+    )
 
 
 if __name__ == "__main__":

@@ -45,29 +45,87 @@ def check_files(files: list) -> dict:
             report["missing"][file["path"]] = missing
         else:
             families.setdefault(family(wanted, installed), []).append({**file, "namespaces": wanted})
+    parts = list(families.values())
+    answers = side_by_side(lambda members: _check_family(members, Namespaces(installed)), parts)
+    for members, (answer, problem) in zip(parts, answers):
+        paths = ", ".join(file["path"] for file in members)
+        report["errors"] += [f"the check of {paths} {problem}"] if problem else answer["errors"]
+        report["deprecated"] += [] if problem else answer["deprecated"]
+    return report
+
+
+def list_options(namespaces: list) -> dict:
+    """Return what the lists of the role option_lists hold: {errors, namespaces, auth_plugins}.
+
+    The argument has one list for each file, as in check_files. namespaces maps a name to its sections and each option
+    there to the place where it stands now, empty unless the option is an old name.
+    """
+    installed = entry_points()
+    families, errors = {}, []
+    for names in namespaces:
+        wanted, missing = resolve(names, installed)
+        errors += [f"no installed package declares the namespace {name}" for name in missing]
+        families.setdefault(family(wanted, installed), set()).update(wanted)
+
+    def work(names):
+        pairs = Namespaces(installed).pairs
+        return {name: places(flatten(pairs(name))) for name in names} if names else _plugins()
+
+    parts = [*families.values(), set()]
+    answers = side_by_side(work, parts)
+    for names, (_answer, problem) in zip(parts, answers):
+        errors += (
+            [f"the list of {', '.join(sorted(names)) or 'the plugins of keystoneauth'} {problem}"] if problem else []
+        )
+    if errors:
+        return {"errors": sorted(set(errors)), "namespaces": {}, "auth_plugins": {}}
+    found = {name: sections for answer, _problem in answers[:-1] for name, sections in answer.items()}
+    return {"errors": [], "namespaces": found, "auth_plugins": answers[-1][0]}
+
+
+def places(catalogue) -> dict:
+    """Return {section: {option: current place}}; of two spellings of one name only that with dashes."""
+    return {
+        section: {
+            name: entry["moved"] or ""
+            for name, entry in entries.items()
+            if not any("-" in other and other.replace("-", "_") == name for other in entries)
+        }
+        for section, entries in catalogue.items()
+        if entries
+    }
+
+
+def _plugins() -> dict:
+    from keystoneauth1 import loading  # only installed where OpenStack is
+
+    names = sorted(loading.get_available_plugin_names())
+    return {name: sorted(places(flatten([("own", plugin_options(name)["options"])])).get("own", {})) for name in names}
+
+
+def side_by_side(work, parts: list) -> list:
+    """Call work(part) in a child process for each part; return (answer, None) or (None, why there is no answer)."""
     context = multiprocessing.get_context("fork")  # the child needs no import of its own to run this file's code
     children = []
-    for members in families.values():
+    for part in parts:
         receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_child, args=(members, installed, sender))
+        child = context.Process(target=_child, args=(work, part, sender))
         child.start()
         sender.close()
-        children.append((child, receiver, members))
+        children.append((child, receiver))
     end = time.monotonic() + PATIENCE
-    for child, receiver, members in children:
-        paths = ", ".join(file["path"] for file in members)
+    answers = []
+    for child, receiver in children:
         try:
             if not receiver.poll(max(0.0, end - time.monotonic())):
                 child.kill()
-                part = {"errors": [f"the check of {paths} gave no answer in {PATIENCE} s"], "deprecated": []}
+                answers.append((None, f"gave no answer in {PATIENCE} s"))
             else:
-                part = receiver.recv()
+                answers.append(receiver.recv())
         except EOFError:
-            part = {"errors": [f"the check of {paths} died without an answer; is there memory left?"], "deprecated": []}
+            answers.append((None, "died without an answer; is there memory left?"))
         child.join()
-        report["errors"] += part["errors"]
-        report["deprecated"] += part["deprecated"]
-    return report
+    return answers
 
 
 def resolve(wanted, installed) -> tuple:
@@ -82,18 +140,16 @@ def family(namespaces, installed) -> tuple:
     return tuple(sorted(name for name in packages if not name.startswith("oslo") and name not in LIBRARIES))
 
 
-def _child(files, installed, sender):
+def _child(work, part, sender):
     """Run in the child process: what the imported packages print must not get into the module's own output."""
     with tempfile.TemporaryFile("w+") as output:
         sys.stdout = sys.stderr = output
         for descriptor in (1, 2):
             os.dup2(output.fileno(), descriptor)
         try:
-            sender.send(_check_family(files, Namespaces(installed)))
+            sender.send((work(part), None))
         except BaseException:
-            reason = traceback.format_exc().strip().splitlines()[-1]
-            paths = ", ".join(file["path"] for file in files)
-            sender.send({"errors": [f"the options of {paths} cannot be checked: {reason}"], "deprecated": []})
+            sender.send((None, f"failed: {traceback.format_exc().strip().splitlines()[-1]}"))
     os._exit(0)  # no exit handlers: eventlet and others register some that wait
 
 
@@ -133,7 +189,7 @@ def _check_family(files, namespaces) -> dict:
         if names not in catalogues:
             catalogues[names] = flatten([pair for name in names for pair in namespaces.pairs(name)])
         errors, deprecated = check_ini(file["ini"], catalogues[names], plugin_options, namespaces.declaring)
-        report["errors"] += [f"{file['path']}: {text}" for text in errors]
+        report["errors"] += [f"{file['path']}: {error['text']}" for error in errors]
         report["deprecated"] += [f"{file['path']}: {text}" for text in deprecated]
     return report
 
@@ -186,27 +242,36 @@ def flatten(pairs) -> dict:
     return catalogue
 
 
-def check_ini(ini: dict, catalogue: dict, get_plugin_options, get_declaring) -> tuple:
-    """Return (errors, deprecated) of one file: lists of texts that name section and option and say what to do."""
+def check_ini(ini: dict, catalogue: dict, get_plugin_options, get_declaring, release="the installed release") -> tuple:
+    """Return (errors, deprecated) of one file: errors are {section, option, text}, deprecated are texts.
+
+    The texts name section and option and say what to do. In an entry without a definition (option is None) the name is
+    all that is judged.
+    """
     errors, deprecated = [], []
     known = dict(catalogue)
+
+    def add(section, option, text):
+        errors.append({"section": section, "option": option, "text": text})
+
     for key, options, error in _run_time_sections(ini, catalogue, get_plugin_options):
         if error:
-            errors.append(error)
+            add(key, "auth_type", error)
         known[key] = {**known.get(key, {}), **options}
     for section, options in ini.items():
         entries = known.get(group_key(section))
         if entries is None:
             advice = _declared(section, next(iter(options)), get_declaring) or _near(section, known)
-            errors.append(f"section [{section}] is unknown to the installed release{advice}")
+            add(section, None, f"section [{section}] is unknown to {release}{advice}")
             continue
         for option, values in options.items():
             entry = entries.get(option)
             if entry is None:
                 advice = _advice(section, option, ini, known, get_plugin_options, get_declaring)
-                errors.append(f"[{section}] {option} is unknown to the installed release{advice}")
+                add(section, option, f"[{section}] {option} is unknown to {release}{advice}")
                 continue
-            errors.extend(_bad_values(section, option, values, entry["option"]))
+            for text in _bad_values(section, option, values, entry["option"]):
+                add(section, option, text)
             if entry["moved"]:
                 deprecated.append(f"[{section}] {option} is an old name of {entry['moved']}")
             elif getattr(entry["option"], "deprecated_for_removal", False):
@@ -227,7 +292,7 @@ def _run_time_sections(ini, catalogue, get_plugin_options):
             error = None
             if "known" in plugin:
                 error = (
-                    f"[{names[target]}] auth_type = {chosen[-1]} is no installed keystoneauth plugin; "
+                    f"[{names[target]}] auth_type = {chosen[-1]} is no known keystoneauth plugin; "
                     f"choose one of {', '.join(plugin['known'])}"
                 )
             own = flatten([(target, plugin.get("options", []))]).get(target, {})

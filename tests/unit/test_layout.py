@@ -29,7 +29,7 @@ OF_THE_INVENTORY = {
 # A role reads its own variables; these two kinds are there for all.
 SHARED_PREFIXES = ("openstack_service_", "cloud_secrets_")
 # Roles whose work it is to look at what the others declare.
-READS_OTHERS = {"preflight", "deploy", "deploy_plan", "cloud_secrets", "verify"}
+READS_OTHERS = {"preflight", "deploy", "deploy_plan", "cloud_secrets", "verify", "option_lists"}
 CONDITIONS = ("when", "until", "changed_when", "failed_when")
 COMMANDS = ("command", "script", "expect")
 

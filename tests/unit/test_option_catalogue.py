@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ansible.module_utils import option_catalogue
+from ansible.module_utils import option_catalogue, option_lists
 
 PACKAGE = '''
 import os, sys
@@ -65,6 +65,8 @@ nova.conf = fakenova:nova
 nova.more = fakenova:more
 broken.opts = fakebroken:broken
 """
+# Values, and what will be removed, are known where the packages are.
+ONLY_INSTALLED = [{"DEFAULT": {"debug": ["perhaps"]}}, {"api": {"token": ["hush"]}}, {"glance": {"api_servers": ["x"]}}]
 PLUGINS = {"password": ["username", "password"], "v3token": ["token"]}
 
 
@@ -81,9 +83,9 @@ def installed(tmp_path, monkeypatch):
     sys.modules.pop("fakenova", None)
 
 
-@pytest.fixture
-def check(installed):
-    """Return check(ini) -> (errors, deprecated) against the small distribution, in this process."""
+@pytest.fixture(params=["installed", "listed"])
+def check(installed, request):
+    """Return check(ini) -> (errors, deprecated) against the small distribution, and against a list made of it."""
     point = option_catalogue.entry_points()["nova.conf"]
     catalogue = option_catalogue.flatten(point.load()())
     definition = sys.modules["fakenova"].Opt
@@ -96,7 +98,19 @@ def check(installed):
     def declaring(section, option):
         return ["dhcp.agent"] if (section, option) == ("agent", "helper") else []
 
-    return lambda ini: option_catalogue.check_ini(ini, catalogue, plugin_options, declaring)
+    if request.param == "listed":
+        sections = option_catalogue.places(catalogue)
+        listed = {"namespaces": {"nova.conf": {"sections": sections}}, "auth_plugins": PLUGINS}
+        catalogue = option_lists.catalogue(listed, ["nova.conf"])
+        plugin_options = option_lists.plugin_options(listed)
+
+    def judge(ini):
+        if request.param == "listed" and ini in ONLY_INSTALLED:
+            pytest.skip("a list knows names only")
+        errors, deprecated = option_catalogue.check_ini(ini, catalogue, plugin_options, declaring)
+        return [error["text"] for error in errors], deprecated
+
+    return judge
 
 
 @pytest.mark.parametrize(
@@ -156,6 +170,34 @@ def test_a_refused_value_of_a_secret_option_is_not_told(check):
 )
 def test_a_deprecated_option_is_accepted_and_told(check, ini, text):
     assert check(ini) == ([], [text])
+
+
+def test_what_is_installed_is_listed(installed, tmp_path):
+    keystoneauth = tmp_path / "keystoneauth1"
+    keystoneauth.mkdir()
+    (keystoneauth / "__init__.py").write_text("class exceptions:\n    NoMatchingPlugin = KeyError\n")
+    (keystoneauth / "loading.py").write_text(
+        "from fakenova import Opt\n"
+        "get_available_plugin_names = lambda: {'password', 'none'}\n"
+        "get_auth_plugin_conf_options = lambda name: [Opt('user-name', old=[('user', None)])] * (name == 'password')\n"
+    )
+    listed = option_catalogue.list_options([["nova.conf"], ["nova.*"]])
+    assert listed["errors"] == []
+    assert listed["auth_plugins"] == {"none": [], "password": ["user", "user-name"]}
+    assert sorted(listed["namespaces"]) == ["nova.conf", "nova.more"]
+    assert listed["namespaces"]["nova.more"] == {"agent": {"root_helper": ""}}
+    sections = listed["namespaces"]["nova.conf"]
+    assert sections["neutron"] == {"region_name": "", "os_region": "[neutron] region_name"}
+    assert sections["DEFAULT"]["region_name"] == "[neutron] region_name"
+    assert "dash-ed" in sections["DEFAULT"] and "dash_ed" not in sections["DEFAULT"]
+    assert "fakenova" not in sys.modules, "nothing is imported here"
+
+
+def test_a_list_is_whole_or_an_error(installed):
+    errors = " ".join(option_catalogue.list_options([["nova.conf", "no.such"], ["broken.opts"]])["errors"])
+    assert "no installed package declares the namespace no.such" in errors
+    assert "the list of broken.opts failed" in errors and "No module named 'libvirt'" in errors
+    assert "the list of the plugins of keystoneauth failed" in errors
 
 
 def test_files_are_checked_in_children_that_disturb_nothing(installed, capfd):

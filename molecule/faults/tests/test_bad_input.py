@@ -41,6 +41,29 @@ VARIABLES = {
         {"nova_hypervisor_type": "abacus"},
         ["nova_hypervisor_type is abacus; choose one of"],
     ),
+    "unknown option of Nova": (
+        {"nova_config": {"DEFAULT": {"my_ipp": "10.77.0.11"}}},
+        [
+            "controller1: nova_config: [DEFAULT] my_ipp is unknown to epoxy; the nearest name is my_ip",
+            "compute1: nova_",
+        ],
+    ),
+    "option of a release before": (
+        {"nova_config": {"upgrade_levels": {"cells": "auto"}, "vnc": {"keymap": "de"}}},
+        ["[upgrade_levels] cells is unknown to epoxy", "[vnc] keymap is unknown to epoxy"],
+    ),
+    "unknown section of Neutron": (
+        {"neutron_config": {"oslo_mesaging_rabbit": {"rabbit_ha_queues": True}}},
+        ["neutron_config: section [oslo_mesaging_rabbit] is unknown to epoxy", "name is oslo_messaging_rabbit"],
+    ),
+    "unknown options of the platform": (
+        {name: {"DEFAULT": {"debugg": True}} for name in ("keystone_config", "placement_config", "glance_config")},
+        [f"{name}_config: [DEFAULT] debugg is unknown to epoxy" for name in ("keystone", "placement", "glance")],
+    ),
+    "option of another authentication plugin": (
+        {"nova_config": {"placement": {"auth_type": "v3token", "username": None, "token_id": "x"}}},
+        ["nova_config: [placement] token_id is unknown to epoxy; the nearest name is token"],
+    ),
     "too little memory": (
         {"preflight_min_memory_mb": 99999999},
         ["MiB of memory, at least 99999999 MiB wanted"],
@@ -100,6 +123,10 @@ def mistype_an_address(known: dict) -> None:
     known["_meta"]["hostvars"]["compute1"]["management_address"] = "10.77.0.99"
 
 
+def mistype_an_option_of_one_host(known: dict) -> None:
+    known["_meta"]["hostvars"]["compute1"]["nova_host_config"] = {"libvirt": {"cpu_modell": "x"}}
+
+
 def mistype_an_interface(known: dict) -> None:
     known["_meta"]["hostvars"]["compute1"]["provider_interface"] = "eth9"
 
@@ -112,6 +139,10 @@ INVENTORIES = {
     have_no_computes: ["nova_computes has no host"],
     share_an_address: ["controller1 and compute1 have the same management_address 10.77.0.11"],
     mistype_an_address: ["management_address 10.77.0.99 is not an address of this host"],
+    mistype_an_option_of_one_host: [
+        "compute1: nova_host_config: [libvirt] cpu_modell is unknown to epoxy; the nearest name is cpu_mode",
+        "take it out",
+    ],
     mistype_an_interface: ["provider_interface eth9 does not exist; this host has eth0, eth1, lo"],
 }
 
@@ -121,6 +152,23 @@ def test_a_bad_inventory_is_refused(edit, refusal, inventory):
     said = refusal(inventory=inventory(edit))
     assert [word for word in INVENTORIES[edit] if word not in said] == [], said[-2000:]
     assert "tooshort" not in said
+
+
+def test_options_of_the_release_pass_where_nothing_is_installed(playbook, machines):
+    assert not any(host.package("python3-nova").is_installed for host in machines.values())
+    options = {
+        "nova_config": {
+            "DEFAULT": {"debug": True, "no_longer_of_interest": None},
+            "placement": {"auth_section": "login"},
+            "login": {"auth_type": "v3applicationcredential", "application_credential_id": "x"},
+            "devices": {"enabled_mdev_types": "nvidia-35"},
+            "mdev_nvidia-35": {"device_addresses": "0000:84:00.0"},
+            "privsep_osbrick": {"helper_command": "x"},
+        },
+        "glance_config": {"DEFAULT": {"enabled_backends": "fs:file, fast:rbd"}, "fast": {"rbd_store_pool": "images"}},
+    }
+    done = playbook("preflight.yml", "--extra-vars", json.dumps(options))
+    assert done.rc == 0, done.output[-2000:]
 
 
 def test_a_time_zone_is_no_difference_of_clocks(playbook):
