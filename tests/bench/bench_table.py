@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import statistics
 
-# A row, and what the names of our tasks for it look like; the baseline names its rows itself (bench_baseline.py).
+# A row, and what the names of our tasks for it look like; the baseline names its rows itself (bench.py).
 ROWS = {
     "checks before anything changes": r"^(preflight|kvm_preflight|host_facts|nova_hypervisor) : ",
     "packages, both hosts side by side": r"Install the packages of this host",
