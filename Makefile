@@ -82,6 +82,6 @@ test: lint unit molecule
 test-slow: .venv
 	$(BIN)/pytest -q -m "slow or not slow" tests/kvm
 
-## make bench          times plain commands and ours on fresh lab machines, about 20 minutes (BENCH_ROUNDS, BENCH_KEEP)
+## make bench          times plain commands and ours on fresh lab machines, about 15 minutes (BENCH_ROUNDS, BENCH_KEEP)
 bench: .venv
 	$(BIN)/python tests/bench/bench.py

@@ -27,6 +27,11 @@ whole "hypervisors" "compute1 up;" openstack hypervisor list -f value -c "Hyperv
 agents="compute1 True neutron-openvswitch-agent;controller1 True neutron-dhcp-agent;"
 agents+="controller1 True neutron-metadata-agent;controller1 True neutron-openvswitch-agent;"
 whole "network agents" "$agents" openstack network agent list -f value -c Host -c Alive -c Binary
+endpoints=
+for type in compute identity image network placement; do
+  for kind in admin internal public; do endpoints+="$type $kind;"; done
+done
+whole "endpoints" "$endpoints" openstack endpoint list -f value -c "Service Type" -c Interface
 # Each asks an API that needs a valid token, its database, and its cache.
 whole "images" "" openstack image list -f value -c Name
 whole "networks" "" openstack network list -f value -c Name
