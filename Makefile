@@ -8,7 +8,7 @@ PLAYBOOK := $(BIN)/ansible-playbook
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: test-packages help lab lab-shell lab-machines lab-down lab-secrets \
-        deploy plan verify option-lists lint unit molecule test test-slow
+        deploy plan verify option-lists lint unit molecule test test-slow bench
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -91,3 +91,7 @@ test: lint unit molecule
 ## make test-slow      the KVM verification in emulated machines
 test-slow: .venv
 	$(BIN)/pytest -q -m "slow or not slow" tests/kvm
+
+## make bench          times plain commands and ours on fresh lab machines, about 15 minutes (BENCH_ROUNDS, BENCH_KEEP)
+bench: .venv
+	$(BIN)/python tests/bench/bench.py
