@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 module: nova_compute_hosts
 short_description: Registered and mapped computes
 description:
-  - Waits until each named nova-compute has registered in the cell's database and reports, then maps those that no cell
-    has yet. Runs on a controller, once per cloud.
-  - Without a missing host this costs three queries; C(nova-manage cell_v2 discover_hosts) is started only for one.
+  - Waits until each named nova-compute has registered in the cell's database and reports, maps those that no cell has
+    yet, and waits until each shows its hypervisor. Runs on a controller, once per cloud.
+  - Without a missing host this costs four queries; C(nova-manage cell_v2 discover_hosts) is started only for one.
   - In check mode nothing is waited for; a host without a mapping counts as one that would be mapped.
 options:
   computes:
@@ -33,7 +33,7 @@ options:
   interval:
     description: Seconds between two looks.
     type: float
-    default: 1
+    default: 0.3
   down_after:
     description: Seconds since its last report after which a service counts as down (Nova's C(service_down_time)).
     type: int
@@ -69,7 +69,7 @@ mapped:
   elements: str
   sample: [compute1]
 waited:
-  description: Seconds until all had registered.
+  description: Seconds until all had registered, were mapped and showed their hypervisors.
   returned: success
   type: float
   sample: 4.2
@@ -84,14 +84,14 @@ SERVICES = (
     "SELECT host, disabled, forced_down, TIMESTAMPDIFF(SECOND, COALESCE(last_seen_up, updated_at, created_at), "
     "UTC_TIMESTAMP()) FROM services WHERE `binary` = 'nova-compute' AND deleted = 0"
 )
-NODES = "SELECT host, MIN(COALESCE(mapped, 0)) FROM compute_nodes WHERE deleted = 0 GROUP BY host"
+NODES = "SELECT DISTINCT host FROM compute_nodes WHERE deleted = 0"
 MAPPINGS = "SELECT host FROM host_mappings"
 
 
 def judge(computes, services, nodes, down_after):
-    """{host: why it cannot be mapped yet} from the rows of SERVICES and NODES."""
+    """{host: why it is not ready} from the rows of SERVICES and NODES; without nodes they are not looked at."""
     seen = {row[0]: row[1:] for row in services}
-    with_node = {row[0] for row in nodes}
+    with_node = {row[0] for row in nodes or []}
     reasons = {}
     for host in computes:
         if host not in seen:
@@ -100,20 +100,22 @@ def judge(computes, services, nodes, down_after):
             reasons[host] = "is forced down (openstack compute service set --up HOST nova-compute)"
         elif seen[host][2] is not None and seen[host][2] > down_after:
             reasons[host] = f"registered, but last reported {seen[host][2]} s ago"
-        elif host not in with_node:
+        elif nodes is not None and host not in with_node:
             reasons[host] = "registered, but shows no hypervisor yet"
     return reasons
 
 
-def wait(params):
-    """Poll until judge() has nothing to say or the time is over: (reasons, services, nodes)."""
-    limit = time.monotonic() + params["timeout"]
+def wait(module, limit, mapped=None):
+    """Poll until every compute is ready, or fail at the limit; the hypervisors count once the hosts are mapped."""
+    params = module.params
     while True:
         services = outcome.query(params["cell_database_url"], SERVICES)
-        nodes = outcome.query(params["cell_database_url"], NODES)
+        nodes = None if mapped is None else outcome.query(params["cell_database_url"], NODES)
         reasons = judge(params["computes"], services, nodes, params["down_after"])
-        if not reasons or time.monotonic() > limit:
-            return reasons, services, nodes
+        if not reasons:
+            return
+        if time.monotonic() > limit:
+            refuse(module, reasons, services, mapped or [])
         time.sleep(params["interval"])
 
 
@@ -131,11 +133,16 @@ def predict(params):
         return params["computes"]
 
 
-def discover(module, hosts, nodes):
-    """Map the hosts, or fail."""
-    argv = ["nova-manage", "cell_v2", "discover_hosts"]
-    if any(row[1] for row in nodes if row[0] in hosts):
-        argv.append("--by-service")  # their nodes say "mapped" although the mapping is lost: they would be skipped
+def discover(module):
+    """Map the hosts that are not, and return them, or fail.
+
+    By service: a compute registers as a service seconds before it shows its hypervisor, so that nova-manage starts
+    meanwhile; and a host whose mapping was lost, but whose hypervisor says "mapped", is found as well.
+    """
+    hosts = unmapped(module.params)
+    if not hosts:
+        return []
+    argv = ["nova-manage", "cell_v2", "discover_hosts", "--by-service"]
     code, output = user_command.run(argv, module.params["user"], timeout=300)
     left = unmapped(module.params)
     if left:  # a code of 2 alone is no failure: the scheduler's own discovery may have been quicker
@@ -143,6 +150,22 @@ def discover(module, hosts, nodes):
             msg=f"'{' '.join(argv)}' {user_command.ended(code)} and left {', '.join(left)} without a cell: "
             f"{user_command.telling(output)}"
         )
+    return hosts
+
+
+def refuse(module, reasons, services, mapped):
+    """Fail, with the reason of each host."""
+    registered = ", ".join(sorted(row[0] for row in services)) or "none"
+    module.fail_json(
+        msg="\n".join(
+            [f"{host}: nova-compute {reason}." for host, reason in reasons.items()]
+            + [
+                f"Waited {module.params['timeout']} s; registered are: {registered}.",
+                "Read /var/log/nova/nova-compute.log and 'systemctl status nova-compute' on the named hosts.",
+            ]
+        ),
+        mapped=mapped,
+    )
 
 
 def main():
@@ -154,7 +177,7 @@ def main():
             "api_database_url": url,
             "cell_database_url": url,
             "timeout": {"type": "int", "default": 120},
-            "interval": {"type": "float", "default": 1},
+            "interval": {"type": "float", "default": 0.3},
             "down_after": {"type": "int", "default": 60},
             "user": {"type": "str", "default": "nova"},
         },
@@ -173,26 +196,12 @@ def main():
         module.fail_json(msg=missing_required_lib("PyMySQL") + " (Debian: python3-pymysql)")
     started = time.monotonic()
     try:
-        reasons, services, nodes = wait(params)
-        waited = time.monotonic() - started
-        if reasons:
-            registered = ", ".join(sorted(row[0] for row in services)) or "none"
-            module.fail_json(
-                msg="\n".join(
-                    [f"{host}: nova-compute {reason}." for host, reason in reasons.items()]
-                    + [
-                        f"Waited {params['timeout']} s; registered are: {registered}.",
-                        "Read /var/log/nova/nova-compute.log and 'systemctl status nova-compute' on the named hosts.",
-                    ]
-                ),
-                mapped=[],
-            )
-        hosts = unmapped(params)
-        if hosts:
-            discover(module, hosts, nodes)
+        wait(module, started + params["timeout"])
+        hosts = discover(module)
+        wait(module, started + params["timeout"], hosts)
     except outcome.Unknown as error:
         module.fail_json(msg=str(error))
-    finish(module, hosts, waited)
+    finish(module, hosts, time.monotonic() - started)
 
 
 def finish(module, hosts, waited):

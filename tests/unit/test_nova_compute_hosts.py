@@ -9,7 +9,7 @@ import pytest
 URL = "mysql+pymysql://nova:s3cret-of-nova@127.0.0.1:1/nova"
 
 
-def judge(services, nodes=(("c1", 0),)):
+def judge(services, nodes=(("c1",),)):
     """judge() of the one host c1."""
     return nova_compute_hosts.judge(["c1"], services, nodes, 60)
 
@@ -22,14 +22,19 @@ def test_a_reporting_compute_with_a_hypervisor_is_ready():
     ("services", "nodes", "words"),
     [
         ([], [], "never registered"),
-        ([("c2", 0, 0, 3)], [("c2", 0)], "never registered"),
-        ([("c1", 0, 0, 61)], [("c1", 0)], "last reported 61 s ago"),
-        ([("c1", 0, 1, 3)], [("c1", 0)], "forced down"),
+        ([("c2", 0, 0, 3)], [("c2",)], "never registered"),
+        ([("c1", 0, 0, 61)], [("c1",)], "last reported 61 s ago"),
+        ([("c1", 0, 1, 3)], [("c1",)], "forced down"),
         ([("c1", 0, 0, 3)], [], "no hypervisor"),
     ],
 )
 def test_a_compute_that_is_not_ready_is_told_why(services, nodes, words):
     assert words in judge(services, nodes)["c1"]
+
+
+def test_a_compute_is_mapped_before_it_shows_a_hypervisor():
+    assert judge([("c1", 0, 0, 3)], nodes=None) == {}
+    assert "never registered" in judge([], nodes=None)["c1"]
 
 
 def test_a_disabled_compute_is_mapped_too():
