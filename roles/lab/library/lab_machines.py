@@ -215,7 +215,8 @@ def absent(params: dict, machines: list, check_mode: bool) -> list:
     machines = [*machines, *(strangers(params) if not params["only"] else [])]
     there = [machine for machine in machines if os.path.isdir(machine.dir)]
     if not check_mode:
-        stopped({**params, "timeout": min(params["timeout"], 30)}, there, False)
+        # Nothing of them is kept: services that shut down gracefully, Nova's take a minute, would only be waited for.
+        stopped({**params, "timeout": min(params["timeout"], 2)}, there, False)
         for machine in machines:
             machine.sweep()
         side_by_side(lambda machine: machine.remove(), there)
