@@ -53,8 +53,8 @@ def medians(runs: list) -> dict:
 
 
 def ratio(baseline: float | None, ours: float | None) -> str:
-    """Return what part of the baseline's time ours took."""
-    return f"{ours / baseline:.2f}" if baseline and ours else ""
+    """Return what part of the baseline's time ours took; nothing where the baseline shows as 0.0."""
+    return f"{ours / baseline:.2f}" if baseline and ours and baseline >= 0.05 else ""
 
 
 def cell(value: float | None) -> str:

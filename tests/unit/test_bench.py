@@ -47,11 +47,12 @@ def test_medians_are_of_the_runs_and_a_phase_that_a_run_lacks_took_no_time():
 
 def test_the_table_compares_and_leaves_empty_what_cannot_be_compared():
     text = bench_table.table(
-        {"schemas and cells": 30.0, "in all": 60.0},
-        {"schemas and cells": 20.0, "checks before anything changes": 5.0, "in all": 40.0},
+        {"schemas and cells": 30.0, "the rest": 0.01, "in all": 60.0},
+        {"schemas and cells": 20.0, "checks before anything changes": 5.0, "the rest": 1.0, "in all": 40.0},
     )
     assert "| schemas and cells | 30.0 | 20.0 | 0.67 |" in text
     assert "| checks before anything changes |  | 5.0 |  |" in text
+    assert "| the rest | 0.0 | 1.0 |  |" in text
     assert text.splitlines()[-1] == "| in all | 60.0 | 40.0 | 0.67 |"
 
 
