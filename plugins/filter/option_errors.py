@@ -17,7 +17,7 @@ MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
     ansible.module_utils.__path__.append(MODULE_UTILS)
 
-from ansible.module_utils import option_lists  # noqa: E402
+from ansible.module_utils import option_lists  # noqa: E402  found only on the path that was just added
 
 
 @functools.cache

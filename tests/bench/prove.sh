@@ -9,6 +9,7 @@ whole() {
   local name=$1 wanted=$2 seen=
   shift 2
   for _ in {1..60}; do
+    # An API that does not answer yet is asked again; what it says instead is shown at the end.
     seen=$("$@" 2>&1 | sort | tr '\n' ';') || true
     if [ "$seen" = "$wanted" ]; then
       echo "$name: $seen"
