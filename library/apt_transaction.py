@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from ansible.module_utils import apt_text, service_hold
+from ansible.module_utils import apt_text, put_off, service_hold
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -19,7 +19,10 @@ description:
   - Installs what is missing of a list of packages, at once, without recommended packages, with answers for debconf, and
     with services held back, so that they start once they are configured.
   - When nothing is missing only dpkg's own list is read; neither apt's cache nor a mirror is touched.
-  - What an interrupted run left is mended first, packages that are half installed as well as a C(policy-rc.d) of ours.
+  - Python code is compiled once for all packages, on all processors, and systemd is reloaded once, instead of by the
+    maintainer scripts of each package.
+  - What an interrupted run left is mended first, packages that are half installed, Python code that is not compiled,
+    and a C(policy-rc.d) of ours.
   - A transaction that would remove a package that nobody named in O(remove) is refused before anything changes.
 author: nova-ansible contributors
 attributes:
@@ -67,7 +70,9 @@ installed: {description: Packages that were new; in check mode would be., return
 upgraded: {description: Packages that got another version., returned: always, type: list, elements: str}
 removed: {description: Packages that were removed., returned: always, type: list, elements: str}
 healed:
-  description: What an interrupted run had left and was mended; half installed packages and C(policy-rc.d).
+  description:
+    - What an interrupted run had left and was mended; half installed packages, C(policy-rc.d), and the list of packages
+      whose Python code was not compiled.
   returned: always
   type: list
   elements: str
@@ -106,6 +111,7 @@ class Apt:
     def __init__(self, module):
         self.module = module
         self.patience = module.params["lock_timeout"]
+        self.path = ""  # where maintainer scripts look for tools; set inside of `undisturbed`
         self.result = {
             "installed": [],
             "upgraded": [],
@@ -117,7 +123,7 @@ class Apt:
 
     def run(self, command: list, **kwargs) -> tuple:
         """Return (rc, output), standard error included in the order in which it came."""
-        environment = {**os.environ, **ENVIRONMENT, "LC_ALL": "C.UTF-8"}
+        environment = {**os.environ, **ENVIRONMENT, "LC_ALL": "C.UTF-8", "PATH": self.path or os.environ["PATH"]}
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         text = kwargs.pop("text_in", None)
         if text is not None:
@@ -154,7 +160,8 @@ class Apt:
         return apt_text.parse_status(self.must("dpkg-query failed", ["dpkg-query", "-W", "-f", apt_text.DPKG_FORMAT]))
 
     def get(self, *arguments) -> list:
-        return [*APT, f"--option=DPkg::Lock::Timeout={self.patience}", *arguments]
+        path = [f"--option=DPkg::Path={self.path}"] if self.path else []
+        return [*APT, *path, f"--option=DPkg::Lock::Timeout={self.patience}", *arguments]
 
     def simulate(self, arguments: list) -> tuple:
         """Return what apt would install and remove."""
@@ -163,7 +170,7 @@ class Apt:
             raise PlanError(output)
         return apt_text.parse_simulation(output)
 
-    def heal(self, broken: list) -> None:
+    def heal(self) -> None:
         """Finish what an interrupted dpkg left."""
         end = time.monotonic() + self.patience
         while True:
@@ -174,7 +181,21 @@ class Apt:
         self.must(
             "Packages that an earlier run left half installed cannot be mended", self.get("install", "--fix-broken")
         )
-        self.result["healed"] += broken or ["dpkg"]
+
+    @contextlib.contextmanager
+    def undisturbed(self):
+        """Hold services while the block runs, and do afterwards what need not be done for each package."""
+        held = self.module.params["hold_services"]
+        with service_hold.held(held), put_off.stand_ins(held) as self.path:
+            try:
+                yield
+            finally:
+                self.path = ""
+        problems = put_off.catch_up(self.run)
+        if held:
+            settle_bus(self)
+        if problems:
+            self.fail("Python code of the packages cannot be compiled", problems)
 
     def update(self) -> None:
         """Fetch the package lists; a source that cannot be read is an error before anything changes."""
@@ -257,18 +278,16 @@ def transact(module, apt: Apt) -> None:
     begin = time.monotonic()
     stale = service_hold.is_stale()
     status = apt.status()
-    interrupted = bool(status["broken"]) or bool(glob.glob("/var/lib/dpkg/updates/[0-9]*"))
-    if stale:
-        apt.result["healed"].append(service_hold.POLICY)
-        if not check_mode:
-            service_hold.release()
-    if interrupted and check_mode:
-        apt.result["healed"] += status["broken"] or ["dpkg"]
-    elif interrupted:
-        with service_hold.held(params["hold_services"]):
-            apt.heal(status["broken"])
+    half_done = status["broken"] or (["dpkg"] if glob.glob("/var/lib/dpkg/updates/[0-9]*") else [])
+    uncompiled = [put_off.LIST] if put_off.is_left() else []
+    apt.result["healed"] += ([service_hold.POLICY] if stale else []) + uncompiled + half_done
+    if stale and not check_mode:
+        service_hold.release()
+    if (half_done or uncompiled) and not check_mode:
+        with apt.undisturbed():
+            apt.heal()
         status = apt.status()
-    if apt.result["healed"] and not check_mode and params["hold_services"]:
+    elif stale and not check_mode and params["hold_services"]:
         settle_bus(apt)
     absent = apt_text.missing(params["packages"], status)
     if check_mode:  # a run would have finished these first
@@ -334,13 +353,11 @@ def install(module, apt: Apt, arguments: list, before: dict) -> None:
     if params["debconf"]:
         text = "".join(f"{line}\n" for line in params["debconf"])
         apt.must("debconf refuses its answers, nothing was installed", ["debconf-set-selections"], text_in=text)
-    with service_hold.held(params["hold_services"]):
+    with apt.undisturbed():
         code, output = apt.run(apt.get(*arguments))
         if code != 0 and apt_text.failed_fetches(output):  # the lists are older than the mirror
             apt.update()
             code, output = apt.run(apt.get(*arguments))
-    if params["hold_services"]:
-        settle_bus(apt)
     if code != 0 and "remove is disabled" in output:
         refuse_removals(module, apt.result, apt.simulate(arguments[1:])[1])
     if code != 0 and before == apt.status():

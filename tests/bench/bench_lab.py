@@ -94,9 +94,11 @@ class Lab:
         return self.ssh(host, shlex.join(["env", *words, f"/root/bench/{name}", *arguments]))
 
     def outcome(self) -> dict:
-        """Return what is installed and what runs on each machine."""
+        """Return what is installed, compiled and running on each machine."""
         questions = {
             "packages": "dpkg-query -W -f '${Package} ${Version}\\n'",
+            # A service compiles what it imports, if it may write; the folder of Debian's packages belongs to root.
+            "compiled Python files": "find /usr/lib/python3/dist-packages -name '*.pyc'",
             "services": "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1",
         }
         found = {}
