@@ -5,7 +5,8 @@ Two tools are put off by stand-ins that the scripts find first on their path. No
 does not have our path, such as an operator at the same time, calls the tools themselves.
 
 - `py3compile -p PACKAGE`: two starts of Python for each package with Python code. What it was asked for is written to
-  a list, which outlives a killed run; then the same tool compiles the files of all packages, on all processors.
+  a list, which outlives a killed run; then the same tool compiles the files of all packages, on all processors. Unit
+  tests, two fifths of the code that OpenStack's packages bring, are left out: nothing on a host imports them.
 - `systemctl daemon-reload`: systemd reads all units anew. One reload serves all that came before it; whatever else is
   asked of systemctl finds it done. Only where services are held back, else others may start units meanwhile.
 """
@@ -22,6 +23,7 @@ LIST = f"{HOME}/py3compile.list"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # apt's own default for dpkg
 BATCH = 1500  # files for one start of py3compile; the kernel takes 2 MB of arguments
 _PUBLIC = re.compile(r"/usr/lib/python3(?:\.\d+)?/(?:site|dist)-packages/.*\.py$")  # what `-p PACKAGE` compiles
+_TESTS = "/tests/"
 
 PY3COMPILE = """\
 #!/bin/sh
@@ -32,9 +34,9 @@ exec /usr/bin/py3compile "$@"
 SYSTEMCTL = """\
 #!/bin/sh
 # A stand-in for the time of one transaction: a reload waits for the first call that may need it.
-case "$*" in
-  daemon-reload | "--system daemon-reload") : >{home}/daemon-reload && exit 0 ;;
-  is-active\\ * | is-enabled\\ * | list-unit-files\\ *) ;;
+case " $* " in
+  " daemon-reload " | " --system daemon-reload ") : >{home}/daemon-reload && exit 0 ;;
+  *" --root="* | *" is-"* | *" list-"*) ;; # works on files, or only asks
   *) if rm {home}/daemon-reload 2>/dev/null; then /usr/bin/systemctl daemon-reload; fi ;;
 esac
 exec /usr/bin/systemctl "$@"
@@ -81,7 +83,7 @@ def catch_up(run, home: str = HOME) -> str:
         packages = sorted(set(file.read().split()))
     code, output = run(["dpkg-query", "--listfiles", "--", *packages])  # one of them may be gone again: not an error
     processors = len(os.sched_getaffinity(0))
-    files = sorted({line for line in output.splitlines() if _PUBLIC.match(line)})
+    files = sorted({line for line in output.splitlines() if _PUBLIC.match(line) and _TESTS not in line})
     batches = split(files, processors)
     with ThreadPoolExecutor(processors) as pool:
         failures = [text for code, text in pool.map(lambda batch: run(["py3compile", *batch]), batches) if code != 0]

@@ -79,12 +79,13 @@ def playbook(request, tmp_path):
 
 @pytest.fixture
 def module(request):
-    """Return call(hosts, module, arguments): host to what one of our modules answered."""
+    """Return call(hosts, module, arguments, check): host to what one of our modules answered."""
 
-    def call(hosts: str, name: str, arguments: str) -> dict:
+    def call(hosts: str, name: str, arguments: str, check: bool = False) -> dict:
         inventory = request.config.getoption("--ansible-inventory")
+        command = ["ansible", hosts, f"--inventory={inventory}", f"--module-name={name}", f"--args={arguments}"]
         done = subprocess.run(
-            ["ansible", hosts, f"--inventory={inventory}", f"--module-name={name}", f"--args={arguments}"],
+            command + (["--check"] if check else []),
             env={
                 **os.environ,
                 "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",

@@ -63,11 +63,12 @@ def test_reloads_wait_for_the_first_call_that_may_need_one(home, tools):
     with put_off.stand_ins(True, home) as path:
         call(path, "systemctl", "daemon-reload")
         call(path, "systemctl", "--system", "daemon-reload")
-        call(path, "systemctl", "is-active", "--quiet", "sysinit.target")
-        assert tools() == ["systemctl is-active --quiet sysinit.target"]
+        call(path, "systemctl", "--quiet", "is-active", "sysinit.target")
+        call(path, "systemctl", "--root=/", "--quiet", "enable", "keystone")
+        assert tools() == ["systemctl --quiet is-active sysinit.target", "systemctl --root=/ --quiet enable keystone"]
         call(path, "systemctl", "enable", "keystone")
         call(path, "systemctl", "start", "keystone")
-    assert tools()[1:] == ["systemctl daemon-reload", "systemctl enable keystone", "systemctl start keystone"]
+    assert tools()[2:] == ["systemctl daemon-reload", "systemctl enable keystone", "systemctl start keystone"]
 
 
 def test_a_reload_that_nobody_needed_comes_at_the_end_and_once(home, tools):
@@ -105,6 +106,8 @@ def package(tmp_path, home, monkeypatch):
         folder.mkdir(parents=True)
         for name in ("one", "two"):
             (folder / f"{name}.py").write_text(f"{name} = {number}\n")
+    (root / "thing/tests/unit").mkdir(parents=True)
+    (root / "thing/tests/unit/test_one.py").write_text("one = 1\n")
     (tmp_path / "other.py").write_text("other = 1\n")
     monkeypatch.setattr(put_off, "_PUBLIC", re.compile(f"{root}/.*\\.py$"))
     os.makedirs(home)
@@ -128,11 +131,11 @@ needs_py3compile = pytest.mark.skipif(not os.path.exists("/usr/bin/py3compile"),
 
 
 @needs_py3compile
-def test_every_public_file_of_the_packages_is_compiled_once(package, home, monkeypatch):
+def test_every_public_file_but_unit_tests_is_compiled_once(package, home, monkeypatch):
     root, listing, asked = package
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
     assert put_off.catch_up(listing, home) == ""
-    sources = sorted(root.rglob("*.py"))
+    sources = sorted(root.rglob("part*/*.py"))
     compiled = sorted(path.parent.parent / f"{path.name.split('.')[0]}.py" for path in root.rglob("*.pyc"))
     assert compiled == sources and len(sources) == 40
     assert not list(root.parents[3].glob("__pycache__")), "a file outside of the public folders was compiled"

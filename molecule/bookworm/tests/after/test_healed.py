@@ -23,3 +23,12 @@ def test_no_temporary_file_is_left_beside_the_configuration(host):
 
 def test_no_module_still_runs(host):
     assert host.run("pgrep --full 'AnsiballZ|ansible-tmp'").stdout == ""
+
+
+def test_no_python_code_is_left_uncompiled(host):
+    public = "dpkg-query --listfiles %s | grep '^/usr/lib/python3/dist-packages/.*[.]py$' | grep --invert-match /tests/"
+    asking = "grep --files-with-matches 'py3compile -p' /var/lib/dpkg/info/*.postinst | sed 's|.*/||; s|[.]postinst$||'"
+    files = host.check_output(public % f"$({asking})").split()
+    assert len(files) > 5000
+    compiled = host.check_output("find /usr/lib/python3 -name '*.pyc' | sed 's|/__pycache__||; s|[.][^.]*[.]pyc$|.py|'")
+    assert sorted(set(files) - set(compiled.split())) == []

@@ -17,6 +17,7 @@ testinfra_hosts = ["ansible://nova_controllers"]
 LONGEST = 900  # s until a run must have come to the point where it is killed
 # Everything that a session on a machine began, as when its power fails; the machine's services live on.
 END_SESSIONS = "systemd-run --quiet --collect systemctl kill --kill-whom=all --signal=KILL ssh.service user.slice"
+UNCOMPILED = "/var/lib/nova-ansible/put-off/py3compile.list"
 PROGRAMS = "'/usr/bin/(keystone|placement|glance|neutron-db|nova)-manage'"
 
 
@@ -115,11 +116,12 @@ def interrupt(request, host, machines, tmp_path, secrets_in):
 def test_killed_while_packages_are_installed(host, interrupt):
     interrupt(
         "Install the packages of this host in one transaction",
-        "test $(grep -c 'status unpacked' /var/log/dpkg.log) -gt 100",
+        f"test -e {UNCOMPILED}",
         sessions=True,
     )
     assert host.run("pgrep -x dpkg").rc != 0, "the transaction died with the session"
     assert host.check_output("dpkg --audit") != "", "packages are left half-way"
+    assert host.file(UNCOMPILED).exists, "and their Python code is not compiled"
 
 
 def test_killed_while_schemas_are_made(host, interrupt):
@@ -130,12 +132,13 @@ def test_killed_while_schemas_are_made(host, interrupt):
         sessions=False,
     )
     assert host.check_output("dpkg --audit") == "", "this run has healed what the one before left"
+    assert not host.file(UNCOMPILED).exists
     assert host.run("systemctl is-active nova-scheduler").stdout.strip() != "active"
 
 
 def test_killed_while_units_start(host, interrupt):
     interrupt(
-        "Run the services of this host on their current files",
+        "Map the computes into their cell",
         "systemctl list-units --all --plain 'nova-*' | grep --extended-regexp 'activating|running'",
         sessions=True,
     )
