@@ -5,8 +5,7 @@ Two tools are put off by stand-ins that the scripts find first on their path. No
 does not have our path, such as an operator at the same time, calls the tools themselves.
 
 - `py3compile -p PACKAGE`: two starts of Python for each package with Python code. What it was asked for is written to
-  a list, which outlives a killed run; then the same tool compiles the files of all packages, on all processors. Unit
-  tests, two fifths of the code that OpenStack's packages bring, are left out: nothing on a host imports them.
+  a list, which outlives a killed run; then the same tool compiles the files of all packages, on all processors.
 - `systemctl daemon-reload`: systemd reads all units anew. One reload serves all that came before it; whatever else is
   asked of systemctl finds it done. Only where services are held back, else others may start units meanwhile.
 """
@@ -23,7 +22,6 @@ LIST = f"{HOME}/py3compile.list"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # apt's own default for dpkg
 BATCH = 1500  # files for one start of py3compile; the kernel takes 2 MB of arguments
 _PUBLIC = re.compile(r"/usr/lib/python3(?:\.\d+)?/(?:site|dist)-packages/.*\.py$")  # what `-p PACKAGE` compiles
-_TESTS = "/tests/"
 
 PY3COMPILE = """\
 #!/bin/sh
@@ -83,7 +81,7 @@ def catch_up(run, home: str = HOME) -> str:
         packages = sorted(set(file.read().split()))
     code, output = run(["dpkg-query", "--listfiles", "--", *packages])  # one of them may be gone again: not an error
     processors = len(os.sched_getaffinity(0))
-    files = sorted({line for line in output.splitlines() if _PUBLIC.match(line) and _TESTS not in line})
+    files = sorted({line for line in output.splitlines() if _PUBLIC.match(line)})
     batches = split(files, processors)
     with ThreadPoolExecutor(processors) as pool:
         failures = [text for code, text in pool.map(lambda batch: run(["py3compile", *batch]), batches) if code != 0]

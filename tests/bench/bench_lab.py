@@ -97,8 +97,7 @@ class Lab:
         """Return what is installed, compiled and running on each machine."""
         questions = {
             "packages": "dpkg-query -W -f '${Package} ${Version}\\n'",
-            # But for unit tests, which ours leaves out.
-            "compiled Python files": "find /usr/lib/python3/dist-packages -name '*.pyc' -not -path '*/tests/*'",
+            "compiled Python files": "find /usr/lib/python3/dist-packages -name '*.pyc'",
             "services": "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1",
         }
         found = {}

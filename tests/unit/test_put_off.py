@@ -106,8 +106,6 @@ def package(tmp_path, home, monkeypatch):
         folder.mkdir(parents=True)
         for name in ("one", "two"):
             (folder / f"{name}.py").write_text(f"{name} = {number}\n")
-    (root / "thing/tests/unit").mkdir(parents=True)
-    (root / "thing/tests/unit/test_one.py").write_text("one = 1\n")
     (tmp_path / "other.py").write_text("other = 1\n")
     monkeypatch.setattr(put_off, "_PUBLIC", re.compile(f"{root}/.*\\.py$"))
     os.makedirs(home)
@@ -131,11 +129,11 @@ needs_py3compile = pytest.mark.skipif(not os.path.exists("/usr/bin/py3compile"),
 
 
 @needs_py3compile
-def test_every_public_file_but_unit_tests_is_compiled_once(package, home, monkeypatch):
+def test_every_public_file_of_the_packages_is_compiled_once(package, home, monkeypatch):
     root, listing, asked = package
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
     assert put_off.catch_up(listing, home) == ""
-    sources = sorted(root.rglob("part*/*.py"))
+    sources = sorted(root.rglob("*.py"))
     compiled = sorted(path.parent.parent / f"{path.name.split('.')[0]}.py" for path in root.rglob("*.pyc"))
     assert compiled == sources and len(sources) == 40
     assert not list(root.parents[3].glob("__pycache__")), "a file outside of the public folders was compiled"

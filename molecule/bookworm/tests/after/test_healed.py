@@ -26,7 +26,7 @@ def test_no_module_still_runs(host):
 
 
 def test_no_python_code_is_left_uncompiled(host):
-    public = "dpkg-query --listfiles %s | grep '^/usr/lib/python3/dist-packages/.*[.]py$' | grep --invert-match /tests/"
+    public = "dpkg-query --listfiles %s | grep '^/usr/lib/python3/dist-packages/.*[.]py$'"
     asking = "grep --files-with-matches 'py3compile -p' /var/lib/dpkg/info/*.postinst | sed 's|.*/||; s|[.]postinst$||'"
     files = host.check_output(public % f"$({asking})").split()
     assert len(files) > 5000
