@@ -7,6 +7,8 @@ BIN := .venv/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 # `su` without `-` makes root with a user's path, on which half of what a lab calls is missing.
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
+# ssh brings the locale of where one comes from; without it here, or with one not of UTF-8, Ansible does not start.
+export LC_ALL := C.UTF-8
 # A new machine may be upgrading itself: wait for that as the lab does, and ask nobody.
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300
 
