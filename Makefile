@@ -5,7 +5,7 @@ export LAB_NAME ?= lab
 INVENTORY ?= inventory/lab
 BIN := .venv/bin
 PLAYBOOK := $(BIN)/ansible-playbook
-# `su` without `-` makes root with a user's path, on which half of what a lab calls is missing.
+# `su` without `-` makes root with the path of a user, on which apt-cacher-ng and chroot are not.
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 # ssh brings the locale of where one comes from; without it here, or with one not of UTF-8, Ansible does not start.
 export LC_ALL := C.UTF-8
