@@ -5,7 +5,12 @@ export LAB_NAME ?= lab
 INVENTORY ?= inventory/lab
 BIN := .venv/bin
 PLAYBOOK := $(BIN)/ansible-playbook
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# `su` without `-` makes root with the path of a user, on which apt-cacher-ng and chroot are not.
+export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
+# ssh brings the locale of where one comes from; without it here, or with one not of UTF-8, Ansible does not start.
+export LC_ALL := C.UTF-8
+# A new machine may be upgrading itself: wait for that as the lab does, and ask nobody.
+APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300
 
 .PHONY: test-packages help lab lab-shell lab-machines lab-down lab-secrets \
         deploy plan verify option-lists lint unit molecule test test-slow bench
@@ -16,7 +21,7 @@ help:
 # Python packages, locked. Debian keeps venv in a package of its own.
 .venv: .venv/.complete
 .venv/.complete: requirements/test.txt
-	python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && apt-get install -qq -y python3-venv; }
+	python3 -c 'import ensurepip, venv' 2>/dev/null || { $(APT) update && $(APT) install python3-venv; }
 	python3 -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt
 	touch $@
@@ -79,7 +84,7 @@ unit: .venv test-packages
 EMULATORS := qemu-system-x86 qemu-system-arm
 test-packages:
 	dpkg --status $(EMULATORS) >/dev/null 2>&1 || \
-	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends $(EMULATORS); }
+	  { $(APT) update && $(APT) install --no-install-recommends $(EMULATORS); }
 
 ## make molecule       every scenario on real machines, one after another
 SCENARIOS ?= faults trixie bookworm allinone external

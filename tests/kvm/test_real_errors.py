@@ -15,6 +15,12 @@ import pytest
 
 pytestmark = pytest.mark.usefixtures("real_kvm")
 ALONE = pathlib.Path(__file__).with_name("alone.py")
+# Another user cannot read a checkout below /root, whose mode is 0700: he gets a copy, in the namespace only.
+FOR_OTHERS = f"""
+mount -t tmpfs -o mode=755 none /mnt
+cp -r {shlex.quote(str(ALONE))} {shlex.quote(str(ALONE.parents[2] / "module_utils"))} /mnt
+chmod -R a+rX /mnt
+"""
 # A /dev of our own, with what a Python process needs
 OWN_DEV = """
 mount -t tmpfs -o mode=755 none /mnt
@@ -28,7 +34,9 @@ def verify(setup, *arguments, user=None, pid_namespace=False):
     """Facts and verdict in a namespace that `setup` (shell) has prepared."""
     command = [sys.executable, str(ALONE), *arguments]
     if user:
-        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
+        setup += FOR_OTHERS
+        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", os.path.realpath(sys.executable)]
+        command += ["/mnt/alone.py", "--library", "/mnt/module_utils", *arguments]
     script = "set -e\n" + OWN_DEV + setup + "\nexec " + shlex.join(command)
     space = ["unshare", "--mount", "--propagation", "private"]
     space += ["--pid", "--fork", "--mount-proc"] if pid_namespace else []

@@ -164,3 +164,25 @@ def test_devices_are_made_anew_in_a_machine_not_shared(tmp_path, monkeypatch):
     monkeypatch.setattr(lab_machine, "DEVICES", ("/dev/null", "/dev/not-there"))
     monkeypatch.setattr(lab_machine, "DEVICE_GROUPS", {"/dev/null": "kvm"})
     assert lab_machine.device_rules() == "c! /dev/null 0660 root kvm - 1:3\n"
+
+
+def test_a_machine_that_is_gone_leaves_nothing_of_systemd_nspawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab_machine, "NSPAWN", str(tmp_path / "nspawn"))
+    monkeypatch.setattr(lab_machine, "cgroup2", lambda: "")
+    for part in ("propagate", "unix-export"):
+        for name in ("nova-x-compute1", "nova-y-compute1"):
+            (tmp_path / "nspawn" / part / name).mkdir(parents=True)
+    lab_machine.Machine({"name": "x"}, {"name": "compute1"}, str(tmp_path / "x")).sweep()
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("nspawn/*/*"))
+    assert left == ["nspawn/propagate/nova-y-compute1", "nspawn/unix-export/nova-y-compute1"]
+
+
+def test_a_machine_leaves_no_lock_file(tmp_path, monkeypatch):
+    started = {}
+    monkeypatch.setattr(lab_machine, "start", lambda pidfile, argv, cwd, log, env: started.update(env))
+    monkeypatch.setattr(lab_machine, "cgroup2", lambda: "")
+    machine = lab_machine.Machine({"name": "x"}, {"name": "compute1"}, str(tmp_path))
+    os.makedirs(machine.dir)
+    (tmp_path / "machines/compute1/machine.json").write_text(json.dumps({"template": str(tmp_path), "layers": []}))
+    machine.launch()
+    assert started["SYSTEMD_NSPAWN_LOCK"] == "0"

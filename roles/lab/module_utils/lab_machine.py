@@ -52,7 +52,14 @@ while :; do
     [ "$code" = 133 ] || exit "$code"
 done
 """
-ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+# Without LOCK=0 systemd-nspawn would leave a file for each machine in /run; machine.pid guards a disk already.
+ENVIRONMENT = {
+    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+    "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
+    "SYSTEMD_NSPAWN_LOCK": "0",
+}
+NSPAWN = "/run/systemd/nspawn"
+TRACES = ("propagate", "unix-export")  # directories of each machine below NSPAWN; the second one since systemd 256
 
 
 def cgroup2() -> str:
@@ -301,7 +308,8 @@ class Machine:
             for directory, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(directory)
-        shutil.rmtree(f"/run/systemd/nspawn/propagate/{self.full_name}", ignore_errors=True)
+        for part in TRACES:
+            shutil.rmtree(os.path.join(NSPAWN, part, self.full_name), ignore_errors=True)
 
     def remove(self) -> None:
         """Remove the stopped machine's disk."""
