@@ -141,7 +141,9 @@ class Plan:
             **project_variables(),
             **self.secrets,
             **inventory["hosts"][host],
-            "ansible_facts": {"machine": {"cpus": 4, "suite": "trixie", "ovs_datapath": "netdev", "memory_mb": 8000}},
+            "ansible_facts": {
+                "machine": {"cpus": 4, "hostname": host, "suite": "trixie", "ovs_datapath": "netdev", "memory_mb": 8000}
+            },
             "ansible_check_mode": False,
             "kvm_preflight_verdict": {
                 "recommended_virt_type": "qemu",
@@ -149,7 +151,10 @@ class Plan:
             },
             "groups": groups,
             "group_names": [name for name, hosts in groups.items() if host in hosts and name != "all"],
-            "hostvars": inventory["hosts"],
+            "hostvars": {
+                name: {**known, "cloud_host_name": f"{name}-itself"} for name, known in inventory["hosts"].items()
+            },
+            "ansible_play_hosts_all": list(inventory["hosts"]),
             "inventory_hostname": host,
             **overrides,
         }

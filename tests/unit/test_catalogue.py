@@ -29,10 +29,11 @@ SHAPES = {
 
 
 @functools.cache
-def plan_of(shape, release):
+def plan_of(shape, release, **given):
     host, inventory, overrides = SHAPES[shape]
-    facts = {"machine": {"cpus": 4, "memory_mb": 8000, "suite": RELEASES[release]["suite"], "ovs_datapath": "netdev"}}
-    return project.Plan(host, inventory, nova_release=release, ansible_facts=facts, **overrides)
+    machine = {"cpus": 4, "memory_mb": 8000, "suite": RELEASES[release]["suite"], "ovs_datapath": "netdev"}
+    facts = {"machine": {**machine, "hostname": f"{host}-of-its-own"}}
+    return project.Plan(host, inventory, nova_release=release, ansible_facts=facts, **{**overrides, **given})
 
 
 @pytest.fixture(params=list(RELEASES))
@@ -323,3 +324,21 @@ def test_only_uwsgi_processes_get_a_thread_for_heartbeats(shape, release):
     assert len(apis) == 3
     asked = {path for path in apis if "HEARTBEAT_IN_PTHREAD=true" in files[path]["uwsgi"].get("env", "")}
     assert asked == (apis if release == "zed" else set())
+
+
+def test_a_compute_is_expected_under_the_name_that_nova_gives_it():
+    plan = plan_of("split-controller", list(RELEASES)[-1])
+    assert plan["deploy_compute_names"] == [f"{name}-itself" for name in plan["groups"]["nova_computes"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "compute1-of-its-own"),
+        ({"nova_config": {"DEFAULT": {"host": "hv1"}}}, "hv1"),
+        ({"nova_config": {"DEFAULT": {"host": "hv1"}}, "nova_host_config": {"DEFAULT": {"host": "hv2"}}}, "hv2"),
+    ],
+)
+def test_the_name_of_a_host_is_its_own_or_that_of_its_configuration(given, name):
+    plan = plan_of.__wrapped__("split-compute", list(RELEASES)[-1], **given)  # dicts cannot be keys of its cache
+    assert plan["cloud_host_name"] == name

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's inventory as somebody sees it to whom the platform is addresses only: its groups are empty."""
+"""The lab's inventory as somebody sees it to whom the platform is addresses only: its groups are empty.
+
+This somebody also calls hosts by names of his own, which are not those that the hosts have.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import json
 import subprocess
 from pathlib import Path
 
+NAMES = {"controller1": "cloud-a", "compute1": "hv1.example"}
 LAB = Path(__file__).resolve().parents[3] / "inventory/lab/lab.py"
 
 
@@ -16,8 +20,9 @@ def main() -> None:
     platform = set(known["mariadb"]["hosts"])
     for group in known.values():
         group["hosts"] = [host for host in group.get("hosts", []) if host not in platform]
-    for host in platform:
-        del known["_meta"]["hostvars"][host]
+        group["hosts"] = [NAMES.get(host, host) for host in group["hosts"]]
+    hosts = known["_meta"]["hostvars"]
+    known["_meta"]["hostvars"] = {NAMES.get(host, host): hosts[host] for host in hosts if host not in platform}
     print(json.dumps(known))
 
 

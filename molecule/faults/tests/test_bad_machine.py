@@ -40,6 +40,13 @@ def test_a_host_whose_name_does_not_resolve_is_refused(refusal, spoil):
     assert 'the host name compute1 does not resolve; add "10.77.0.21 compute1" to /etc/hosts' in refusal()
 
 
+def test_two_hosts_that_call_themselves_the_same_are_refused(refusal, spoil):
+    spoil("compute1", "hostname controller1", "hostname compute1")
+    said = refusal()
+    assert "compute1 and controller1 both call themselves controller1" in said
+    assert "hostnamectl hostname NAME" in said
+
+
 def test_a_mirror_that_does_not_answer_is_named(refusal, spoil):
     edit = f"cp -p {SOURCES} /tmp/sources && sed -i s/:3142/:3143/ {SOURCES}"
     spoil("controller1", edit, f"cat /tmp/sources > {SOURCES}")
