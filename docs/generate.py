@@ -101,8 +101,8 @@ def variables() -> str:
     parts = [
         "# Variables\n\nEvery variable that an inventory may set, with its type and default. Written by"
         " `docs/generate.py` from\n`roles/*/meta/argument_specs.yml` and `roles/*/defaults/`; change those, not this"
-        " file. A variable with an empty\ndefault that is not required may be left out. `wiring.yml` of the"
-        " example inventory gives those that a role takes from\nanother one.\n"
+        " file. A variable with an empty\ndefault that is not required may be left out. `inventory/wiring.yml`"
+        " gives those that a role takes from\nanother one.\n"
     ]
     seen: dict = {}
     for role in roles():

@@ -7,6 +7,7 @@ import ast
 import hashlib
 import importlib.util
 import re
+import subprocess
 
 import project
 import pytest
@@ -276,6 +277,15 @@ def test_python_files_name_their_licence():
     for path in project.files("**/*.py"):
         head = path.read_text(encoding="utf-8").splitlines()[:2]
         assert "# SPDX-License-Identifier: Apache-2.0" in head or not head, project.short(path)
+
+
+def test_every_inventory_has_the_wiring_of_this_checkout_and_so_has_a_copy(tmp_path):
+    for name in ("example", "lab"):
+        link = project.ROOT / f"inventory/{name}/group_vars/all/wiring.yml"
+        assert link.resolve() == project.ROOT / "inventory/wiring.yml"
+        assert str(link.readlink()) == "../../../wiring.yml", "a copy beside it has to lead to the same file"
+    subprocess.run(["cp", "-r", project.ROOT / "inventory/example", tmp_path / "mine"], check=True)
+    assert (tmp_path / "mine/group_vars/all/wiring.yml").is_symlink()
 
 
 def test_lines_are_at_most_120_characters_long():
