@@ -59,12 +59,6 @@ options:
     type: list
     elements: str
     default: []
-  wait:
-    description:
-      - Whether to wait until the units are up. Otherwise they are only handed to systemd, while the run goes on; a
-        later call with the same units waits for them, and starts again, and judges, what failed meanwhile.
-    type: bool
-    default: true
   timeout: {description: Seconds after which a start counts as failed., type: int, default: 120}
   settle:
     description: Seconds that a unit must stay up after its start. Only units that were just started are waited for.
@@ -268,7 +262,7 @@ def act(module, systemd: Systemd, result: dict, triggers: dict, began: float) ->
     if result["handed_over"]:
         hand_over(systemd, result["handed_over"])
     names = result["handed_over"] + result["awaited"]
-    if not names or not params["wait"]:
+    if not names:
         return
     failed, unfinished = watch(systemd, names, params["timeout"], params["settle"], triggers)
     if failed:
@@ -306,7 +300,6 @@ def main():
             "units": {"type": "list", "elements": "dict", "required": True, "options": unit_spec},
             "changed_files": {"type": "list", "elements": "str", "default": []},
             "handed_over": {"type": "list", "elements": "str", "default": []},
-            "wait": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 120},
             "settle": {"type": "float", "default": 2},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},

@@ -138,7 +138,7 @@ def test_killed_while_schemas_are_made(host, interrupt):
 
 def test_killed_while_units_start(host, interrupt):
     interrupt(
-        "Map the computes into their cell",
+        "Run the services of this host on their current files",
         "systemctl list-units --all --plain 'nova-*' | grep --extended-regexp 'activating|running'",
         sessions=True,
     )
