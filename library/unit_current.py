@@ -42,10 +42,6 @@ options:
         default: []
       state: {description: State to be in., type: str, choices: [started, stopped], default: started}
       enabled: {description: Whether it starts at boot., type: bool, default: true}
-      restart:
-        description: Whether it is restarted when its files are newer; else it is only started where it does not run.
-        type: bool
-        default: true
       package: {description: Package that brings the unit; for the message when it is missing., type: str}
   changed_files:
     description:
@@ -54,14 +50,9 @@ options:
     type: list
     elements: str
     default: []
-  handed_over:
-    description: Units that earlier calls of this run handed to systemd. Check mode takes them as running.
-    type: list
-    elements: str
-    default: []
   timeout: {description: Seconds after which a start counts as failed., type: int, default: 120}
   settle:
-    description: Seconds that a unit must stay up after its start. Only units that were just started are waited for.
+    description: Seconds that a unit must stay up after its start. Only a run that started something waits for it.
     type: float
     default: 2
   secrets:
@@ -92,16 +83,6 @@ restarted:
 stopped: {description: Units that ran and shall not., returned: always, type: list, elements: str}
 enabled: {description: Units that now start at boot., returned: always, type: list, elements: str}
 disabled: {description: Units that no longer start at boot., returned: always, type: list, elements: str}
-handed_over:
-  description: Units that this call started or restarted, in check mode would.
-  returned: always
-  type: list
-  elements: str
-awaited:
-  description: Units that somebody started a moment ago, and that this call waited for.
-  returned: always
-  type: list
-  elements: str
 failed_units: {description: Units that did not come up or did not stay., returned: failure, type: list, elements: str}
 """
 
@@ -181,32 +162,24 @@ def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bo
     if unit["state"] == "stopped":
         up = show["ActiveState"] not in ("inactive", "failed")
         return {"verb": "stop" if up else "", "newer": [], "enabling": enabling}
-    if not unit_state.runs(show) and not unit_state.comes_up(show):
+    if not unit_state.runs(show):
         waiting = unit_state.is_waiting(show, triggers)
         return {"verb": "" if waiting else "start", "newer": [], "enabling": enabling}
     # What a generator made is younger after each daemon-reload. The folder of drop-ins tells of one that was removed.
     folder = DROP_INS.format(unit["name"])
     own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if not path.startswith(GENERATED)]
     own += [folder, f"{folder}/*.conf"]
-    newer = []
-    if unit["restart"] and not int(show.get("Job") or 0):
-        # a process that is about to begin reads the files of now
-        start = unit_state.started_at(show) + offset if unit_state.started_at(show) else float("inf")
-        newer = newer_files([*unit["files"], *own], start, changed_files, check_mode)
-        if show["NeedDaemonReload"] == "yes" and not newer:
-            newer = [show["FragmentPath"]]
+    newer = newer_files([*unit["files"], *own], unit_state.started_at(show) + offset, changed_files, check_mode)
+    if show["NeedDaemonReload"] == "yes" and not newer:
+        newer = [show["FragmentPath"]]
     return {"verb": "restart" if newer else "", "newer": newer, "enabling": enabling}
 
 
-def hand_over(systemd: Systemd, names: list) -> None:
-    """Let systemd start or restart units side by side."""
+def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, triggers: dict) -> tuple:
+    """Start or restart units side by side and wait until each has stayed up; return (failed, unfinished) by name."""
     systemd.call("reset-failed", "--", *names, check=False)  # else a start limit of the past stands in the way
     # It does not wait: a unit that dies again and again would be waited for as long as another one needs to start.
     systemd.call("restart", "--no-block", "--", *names)
-
-
-def watch(systemd: Systemd, names: list, timeout: int, settle: float, triggers: dict) -> tuple:
-    """Wait until each unit has stayed up; return (failed, unfinished) by name."""
     begin = time.monotonic()
     first_failure = None
     while True:
@@ -253,20 +226,18 @@ def read_units(module, systemd: Systemd, units: dict) -> dict:
     return shows
 
 
-def act(module, systemd: Systemd, result: dict, triggers: dict, began: float) -> None:
-    """Do what was decided. What units said since `began` (seconds since the epoch) tells why they failed."""
-    params = module.params
+def act(module, systemd: Systemd, result: dict, triggers: dict) -> None:
+    """Do what was decided."""
+    began, params = time.time(), module.params
     for verb, names in (("enable", result["enabled"]), ("disable", result["disabled"]), ("stop", result["stopped"])):
         if names:
             systemd.call(verb, "--", *names)
-    if result["handed_over"]:
-        hand_over(systemd, result["handed_over"])
-    names = result["handed_over"] + result["awaited"]
-    if not names:
+    to_run = result["started"] + [entry["unit"] for entry in result["restarted"]]
+    if not to_run:
         return
-    failed, unfinished = watch(systemd, names, params["timeout"], params["settle"], triggers)
+    failed, unfinished = bring_up(systemd, to_run, params["timeout"], params["settle"], triggers)
     if failed:
-        lines = [f"{len(failed)} of {len(names)} units failed."]
+        lines = [f"{len(failed)} of {len(to_run)} units failed."]
         for name, state in list(failed.items())[:TOLD]:
             words = [mask_text(line, params["secrets"]) for line in systemd.last_words(name, began)]
             lines += [f"{name} is {state}; its last words:", *(f"    {line}" for line in words or ["(none)"])]
@@ -293,13 +264,11 @@ def main():
         "state": {"choices": ["started", "stopped"], "default": "started"},
         "enabled": {"type": "bool", "default": True},
         "package": {"type": "str"},
-        "restart": {"type": "bool", "default": True},
     }
     module = AnsibleModule(
         argument_spec={
             "units": {"type": "list", "elements": "dict", "required": True, "options": unit_spec},
             "changed_files": {"type": "list", "elements": "str", "default": []},
-            "handed_over": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 120},
             "settle": {"type": "float", "default": 2},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
@@ -323,9 +292,6 @@ def main():
         name: decide(unit, shows[name], triggers, params["changed_files"], check_mode, offset)
         for name, unit in units.items()
     }
-    if check_mode:
-        for name in set(params["handed_over"]) & set(plans):
-            plans[name] = {"verb": "", "newer": [], "enabling": ""}
 
     def chosen(key, value):
         return [name for name, plan in plans.items() if plan[key] == value]
@@ -338,17 +304,8 @@ def main():
         "disabled": chosen("enabling", "disable"),
     }
     result.update(changed=any(result.values()), diff=show_plans(plans, shows))
-    result["handed_over"] = chosen("verb", "start") + chosen("verb", "restart")
-    now = time.monotonic()
-    result["awaited"] = [
-        name
-        for name in chosen("verb", "")
-        if units[name]["state"] == "started"
-        and unit_state.verdict(shows[name], triggers, now, params["settle"]) == "wait"
-    ]
-    if (result["changed"] or result["awaited"]) and not check_mode:
-        stamps = [unit_state.started_at(shows[name]) or now for name in result["awaited"]]
-        act(module, systemd, result, triggers, min([now, *stamps]) + offset)
+    if result["changed"] and not check_mode:
+        act(module, systemd, result, triggers)
     module.exit_json(**result)
 
 

@@ -47,8 +47,6 @@ def started_at(show: dict) -> float:
 
     The start of the process counts, not the moment it called itself ready: it reads its files in between.
     """
-    if show.get("ActiveState") == "activating":
-        return int(show.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
     if show.get("ActiveState") not in ("active", "reloading"):
         return 0.0
     stamps = [int(show.get(f"{name}TimestampMonotonic") or 0) for name in ("ExecMainStart", "ActiveEnter")]
@@ -60,16 +58,6 @@ def runs(show: dict) -> bool:
     return show.get("ActiveState") in ("active", "reloading")
 
 
-def comes_up(show: dict) -> bool:
-    """Tell whether the unit is about to run on the files of now, because a start was asked for and is not done."""
-    return bool(int(show.get("Job") or 0)) or (show.get("ActiveState") == "activating" and not died_too_often(show))
-
-
-def died_too_often(show: dict) -> bool:
-    """A service may die and be started again by systemd while what it needs comes up; the third death is too much."""
-    return int(show.get("NRestarts") or 0) >= 3
-
-
 def is_waiting(show: dict, trigger_states: dict) -> bool:
     """Tell whether the unit ended well and a socket that listens will start it again when it is needed."""
     triggers = show.get("TriggeredBy", "").split()
@@ -78,8 +66,11 @@ def is_waiting(show: dict, trigger_states: dict) -> bool:
 
 
 def verdict(show: dict, trigger_states: dict, now: float, settle: float) -> str:
-    """Return up, broken or wait for a unit that was started; up is one whose process stayed for `settle` seconds."""
-    if died_too_often(show):
+    """Return up, broken or wait for a unit that was started; up is one whose process has stayed for `settle` seconds.
+
+    A service may die and be started again by systemd while what it needs comes up; the third death is too much.
+    """
+    if int(show.get("NRestarts") or 0) >= 3:
         return "broken"
     if int(show.get("Job") or 0):  # what was asked for has not happened yet
         return "wait"

@@ -30,11 +30,11 @@ BASELINE = (
     ("MariaDB, RabbitMQ, memcached, libvirt, Open vSwitch, accounts", CONTROLLER, "foundation"),
     ("MariaDB, RabbitMQ, memcached, libvirt, Open vSwitch, accounts", COMPUTE, "foundation"),
     ("schemas and cells", CONTROLLER, "schemas"),
-    (bench_table.STARTED, CONTROLLER, "identity"),
-    (bench_table.STARTED, CONTROLLER, "start"),
-    (bench_table.STARTED, CONTROLLER, "agents"),
-    (bench_table.STARTED, COMPUTE, "agents"),
-    (bench_table.STARTED, CONTROLLER, "mapped"),
+    ("Keystone and identity objects", CONTROLLER, "identity"),
+    ("services, until every API answers", CONTROLLER, "start"),
+    ("agents", CONTROLLER, "agents"),
+    ("agents", COMPUTE, "agents"),
+    ("compute up and mapped", CONTROLLER, "mapped"),
 )
 
 

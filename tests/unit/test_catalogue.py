@@ -122,7 +122,7 @@ def test_every_role_describes_the_cloud_in_the_same_words():
 def test_a_service_row_has_what_a_deployment_needs(name):
     row = ALIVE[name]
     assert row["packages"] and row["layers"]
-    assert row["stage"] in ("core", "units", "agents")
+    assert row["stage"] in ("units", "agents")
     assert row["unit_current"]["name"].startswith("nova-")
     assert "/etc/nova/nova.conf" in row["unit_current"]["files"]
     assert "/var/lib/dpkg/info/python3-nova.list" in row["unit_current"]["files"]
@@ -160,7 +160,7 @@ def test_services_that_are_gone_are_known_by_name():
 def test_a_row_of_neutron_has_what_a_deployment_needs(name):
     neutron = project.role_data("neutron", "vars")
     row = neutron["neutron_service_catalog"][name]
-    assert row["packages"] and row["stage"] in ("core", "units", "agents")
+    assert row["packages"] and row["stage"] in ("units", "agents")
     assert set(row["files"]) <= set(neutron["neutron_file_catalog"])
     assert row["unit_current"]["files"]
 
@@ -190,7 +190,7 @@ def test_a_component_declares_only_what_a_stage_takes(plan):
 def test_a_watched_file_is_one_that_is_written_or_packaged(plan):
     written = {entry["path"] for entry in plan["deploy_plan_files"]}
     packaged = {"/etc/nova/api-paste.ini"}
-    stages = ("deploy_plan_foundation", "deploy_plan_core", "deploy_plan_units", "deploy_plan_agents")
+    stages = ("deploy_plan_foundation", "deploy_plan_identity_units", "deploy_plan_units", "deploy_plan_agents")
     units = [unit for stage in stages for unit in plan[stage]]
     assert units
     for unit in units:
