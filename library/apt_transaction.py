@@ -19,8 +19,8 @@ description:
   - Installs what is missing of a list of packages, at once, without recommended packages, with answers for debconf, and
     with services held back, so that they start once they are configured.
   - When nothing is missing only dpkg's own list is read; neither apt's cache nor a mirror is touched.
-  - Python code is compiled once for all packages, on all processors, and systemd is reloaded once, instead of by the
-    maintainer scripts of each package.
+  - Python code is compiled once for all packages, on all processors, instead of by the maintainer scripts of each
+    package; a reload of systemd waits for what may need it.
   - What an interrupted run left is mended first, packages that are half installed, Python code that is not compiled,
     and a C(policy-rc.d) of ours.
   - A transaction that would remove a package that nobody named in O(remove) is refused before anything changes.
