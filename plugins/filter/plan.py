@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""host_plan: the components of a host put together. The work is in module_utils/host_plan.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ansible.module_utils
+
+MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
+if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
+    ansible.module_utils.__path__.append(MODULE_UTILS)
+
+from ansible.module_utils import host_plan, layers  # noqa: E402  found only on the path that was just added
+
+
+def plan(components, host, cloud, owners, common) -> dict:
+    """Return the plan of a host; see host_plan.host_plan."""
+    return host_plan.host_plan(components, host, cloud, owners, common, layers.add_overrides)
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict:
+        """Return them by name."""
+        return {"host_plan": plan}
