@@ -39,8 +39,9 @@ def parse(url):
 def shown(url):
     """The URL without its password."""
     parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.username or ''}@{parts.hostname or ''}{port}{parts.path}"
+    return f"{parts.scheme}://{parts.username or ''}@{host}{port}{parts.path}"
 
 
 def secrets(url):

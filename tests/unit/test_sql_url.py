@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from ansible.module_utils import sql_url
 
@@ -65,3 +67,17 @@ def test_this_machine_is_told_from_others():
     assert sql_url.is_here("localhost")
     assert not sql_url.is_here("192.0.2.1")
     assert not sql_url.is_here("no-such-host.invalid")
+
+
+def test_the_shown_url_keeps_the_brackets_of_an_address_of_version_6():
+    assert (
+        sql_url.shown("mysql+pymysql://nova:hidden@[fd00::1]:3306/nova") == "mysql+pymysql://nova@[fd00::1]:3306/nova"
+    )
+
+
+@pytest.mark.parametrize("password", ["@:/#%+=$?", "a b", "\"quoted'", "%41", "[x]", "a,b;c", "é€"])
+def test_each_special_character_of_a_quoted_password_arrives(password):
+    url = f"mysql+pymysql://nova:{quote(password, safe='')}@[fd00::1]:3307/nova"
+    found = sql_url.parse(url)
+    assert (found["password"], found["host"], found["port"]) == (password, "fd00::1", 3307)
+    assert password in sql_url.secrets(url)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The URLs, accounts and option values that services need to reach each other. Pure functions on the cloud model.
+
+Every function takes the model of `cloud_model`, which holds no secret; the passwords are given along with it.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+DOMAIN = "Default"
+
+
+def host_port(address: str, port: int | str) -> str:
+    """Return address:port, an IPv6 address in brackets."""
+    return f"{bracketed(address)}:{port}"
+
+
+def bracketed(address: str) -> str:
+    """Return an address as it is written in a URL: IPv6 in brackets."""
+    address = str(address)
+    return f"[{address}]" if is_ipv6(address) and not address.startswith("[") else address
+
+
+def is_ipv6(address: str) -> bool:
+    """Return whether an address is one of IPv6; a name or an IPv4 address holds no colon."""
+    return ":" in str(address)
+
+
+def escape(text) -> str:
+    """Return a text as a part of a URL: every character that has a meaning there is percent-encoded."""
+    return quote(str(text), safe="")
+
+
+def userinfo(user, password) -> str:
+    """Return user:password@ of a URL."""
+    return f"{escape(user)}:{escape(password)}@"
+
+
+def oslo_value(text) -> str:
+    r"""Return a plain text so that oslo.config reads exactly this text from a file.
+
+    oslo.config replaces $name by another option; $$ is a dollar, but after a backslash only \$ is. It also strips white
+    space at both ends, and one pair of equal quotes (a single quote character counts as a pair).
+    """
+    value = re.sub(r"(\\?)\$", lambda found: r"\\$" if found[1] else "$$", str(text))
+    stripped = value != value.strip() or (value and value[0] == value[-1] and value[0] in "\"'")
+    return f'"{value}"' if stripped else value
+
+
+def database_url(cloud: dict, user: str, password: str, name: str) -> str:
+    """Return the SQLAlchemy URL of a database of the cloud."""
+    database = cloud["database"]
+    place = host_port(database["host"], database["port"])
+    return f"mysql+pymysql://{userinfo(user, password)}{place}/{escape(name)}{database_query(cloud)}"
+
+
+def database_query(cloud: dict) -> str:
+    """Return the query of a database URL: with TLS, the authority that the server is checked with."""
+    verified = cloud.get("ca_file") and not cloud["database"]["external"]
+    return f"?ssl_ca={quote(cloud['ca_file'], safe='/')}" if verified else ""
+
+
+def transport_url(cloud: dict, service: str, password: str, external: dict | None = None) -> str:
+    """Return the oslo.messaging URL of a service (nova, neutron).
+
+    external is `cloud_external`, with the password of an account that is not ours.
+    """
+    messaging = messaging_of(cloud, service)
+    account = userinfo(messaging["user"], messaging_password(messaging, password, external))
+    hosts = ",".join(account + host_port(host["host"], host["port"]) for host in messaging["hosts"])
+    return f"rabbit://{hosts}/{vhost_path(messaging['vhost'])}"
+
+
+def vhost_path(vhost: str) -> str:
+    """Return a virtual host as the path of a transport URL; the path of the virtual host / is empty."""
+    return "" if vhost == "/" else escape(vhost)
+
+
+def messaging_of(cloud: dict, service: str) -> dict:
+    """Return where the message queue of a service is. Raises ValueError where it has none."""
+    messaging = cloud["messaging"].get(service)
+    if messaging is None:
+        raise ValueError(f"{service} has no message queue in this cloud; cloud_external.{service}.broker would give it")
+    return messaging
+
+
+def messaging_password(messaging: dict, password: str, external: dict | None) -> str:
+    """Return the password of a messaging account: the external one's where the account is external."""
+    if not messaging["external"]:
+        return password
+    account = external or {}
+    for key in messaging["account"]:
+        account = account.get(key) or {}
+    if "password" not in account:
+        raise ValueError(f"cloud_external.{'.'.join(messaging['account'])}.password is missing")
+    return account["password"]
+
+
+def messaging_account(cloud: dict, service: str, password: str, external: dict | None = None) -> dict:
+    """Return the account of a service on its first broker, as the module queue_consumers takes it."""
+    messaging = messaging_of(cloud, service)
+    return {
+        "address": messaging["hosts"][0]["host"],
+        "port": messaging["hosts"][0]["port"],
+        "user": messaging["user"],
+        "password": messaging_password(messaging, password, external),
+        "vhost": messaging["vhost"],
+    }
+
+
+def auth_options(cloud: dict, user: str, password: str) -> dict:
+    """Return the keystoneauth options with which a service logs in."""
+    return {
+        "auth_type": "password",
+        "auth_url": cloud["endpoints"]["identity"]["internal"],
+        "project_name": "service",
+        "user_domain_name": DOMAIN,
+        "project_domain_name": DOMAIN,
+        "username": user,
+        "password": oslo_value(password),
+        "region_name": cloud["region"],
+        "cafile": cloud["ca_file"],
+    }
+
+
+def authtoken_options(cloud: dict, user: str, password: str) -> dict:
+    """Return the options of [keystone_authtoken], with which an API checks the tokens of its callers."""
+    return {
+        **auth_options(cloud, user, password),
+        "www_authenticate_uri": cloud["endpoints"]["identity"]["public"],
+        "memcached_servers": ",".join(cloud["memcached"]["servers"]),
+        "service_token_roles": "service",
+        "service_token_roles_required": True,
+    }
+
+
+def admin_auth(cloud: dict, password: str, external: dict | None = None) -> dict:
+    """Return the administrator's credentials; those of cloud_external where Keystone is external."""
+    keystone = (external or {}).get("keystone") or {} if "keystone" in cloud["external"] else {}
+    return {
+        "auth_url": cloud["endpoints"]["identity"]["public"] + "/v3",
+        "username": keystone.get("admin_user", "admin"),
+        "password": keystone.get("admin_password", password),
+        "project_name": "admin",
+        "user_domain_name": DOMAIN,
+        "project_domain_name": DOMAIN,
+    }
+
+
+def cell_templates(cloud: dict) -> dict:
+    """Return the URL templates of Nova's cells: cell0 (database), database and transport (of cell1).
+
+    Each service fills them from its own nova.conf, so that a new password needs no cell update. Nova takes an IPv6
+    address out of its brackets, numbers the parts where the URL names several brokers, and then leaves the colon at the
+    port of an IPv6 address: there the port is spelled out.
+    """
+    host = "[{hostname}]" if is_ipv6(cloud["database"]["host"]) else "{hostname}"
+    database = f"{{scheme}}://{{username}}:{{password}}@{host}:{{port}}/"
+    query = "?{query}" if database_query(cloud) else ""
+    return {
+        "cell0": f"{database}nova_cell0{query}",
+        "database": f"{database}nova{query}",
+        "transport": f"{{scheme}}://{transport_hosts(cloud['messaging']['nova']['hosts'])}/{{path}}",
+    }
+
+
+def transport_hosts(hosts: list) -> str:
+    """Return the part of a transport template between the scheme and the path."""
+    if len(hosts) == 1:
+        host = "[{hostname}]" if is_ipv6(hosts[0]["host"]) else "{hostname}"
+        return f"{{username}}:{{password}}@{host}:{{port}}"
+    return ",".join(
+        f"{{username{n}}}:{{password{n}}}@"
+        + (f"[{{hostname{n}}}]:{host['port']}" if is_ipv6(host["host"]) else f"{{hostname{n}}}:{{port{n}}}")
+        for n, host in enumerate(hosts, 1)
+    )
