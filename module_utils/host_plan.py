@@ -230,10 +230,10 @@ class Component:
     def unit(self, name: str, service: str, files: list) -> dict:
         """Return a unit with the files that decide whether it runs on its present configuration."""
         watched = [entry["path"] for entry in files if entry.get("state", "file") == "file" and not entry.get("optional")]
-        listed = self.get("package_list")
-        drop_in = self.drop_in()[1]["path"] if self.get("drop_in") else None
-        unit = {"name": name, "files": [*watched, *([drop_in] if drop_in else [])]}
-        unit["files"] += [f"/var/lib/dpkg/info/{listed}.list"] if listed else []
+        listed, drop_in = self.get("package_list"), self.get("drop_in", "")
+        if f"{name}.service" == drop_in or (drop_in.endswith("-.service") and name.startswith(drop_in[:-8])):
+            watched.append(f"/etc/systemd/system/{drop_in}.d/nova-ansible.conf")
+        unit = {"name": name, "files": [*watched, *([f"/var/lib/dpkg/info/{listed}.list"] if listed else [])]}
         reload_files = self.of(service, "reload")
         return {**unit, "reload_files": list(reload_files)} if reload_files else unit
 
