@@ -334,13 +334,16 @@ def once_here(name: str, host: str, cloud: Mapping, owners: Mapping) -> bool:
     return host in list(cloud["groups"].get(owners.get(name, ""), []))[:1]
 
 
-def host_plan(components: Mapping, host: str, cloud: Mapping, owners: Mapping, common: Mapping, add_overrides) -> dict:
+def host_plan(
+    components: Mapping, host: str, cloud: Mapping, owners: Mapping, common: Mapping, access: Mapping, add_overrides
+) -> dict:
     """Return the plan of a host.
 
     components: every component by name; only those with services for this host are read further.
     cloud: the cloud model (module_utils/cloud/model.py).
     owners: component to the group whose first host makes what exists once in the cloud.
     common: what all services share: `uwsgi` and `drop_in` options, `address` of the host.
+    access: the administrator's accounts, read only for the host that needs one: `identity`, `database`.
     add_overrides: layers.add_overrides; a parameter, so that this file needs no import.
     """
     plan: dict = {"host": host, "components": [], **{name: [] for name in LISTS}}
@@ -360,7 +363,31 @@ def host_plan(components: Mapping, host: str, cloud: Mapping, owners: Mapping, c
     plan["packages"], plan["debconf"] = unique(plan["packages"]), unique(plan["debconf"])
     plan["files"] = merge_files(plan["files"], extends, overrides_of(host, cloud), add_overrides)
     add_singletons(plan, components, host, cloud, owners)
+    add_access(plan, cloud, common, access)
+    if any(unit["name"] == "nova-compute" for unit in plan["agents"]):
+        plan["compute_name"] = compute_name(plan["files"])
     return plan
+
+
+def add_access(plan: dict, cloud: Mapping, common: Mapping, access: Mapping) -> None:
+    """Add the accounts and addresses with which the host makes what exists once in a cloud."""
+    if plan["identity"]:
+        plan.update(auth=dict(access["identity"]), region=cloud["region"])
+    if plan["databases"] and cloud["database"]["external"]:
+        plan["database_admin"] = dict(access["database"])
+    if plan["messaging_users"]:
+        plan["messaging_host"] = common["address"]
+
+
+def compute_name(files: list) -> object:
+    """Return the name under which nova-compute registers: option `host`, else the name that the host gives itself."""
+    for entry in files:
+        if entry["path"] == "/etc/nova/nova.conf":
+            for layer in reversed(entry["layers"]):
+                default = layer["options"].get("DEFAULT") or {}
+                if "host" in default:
+                    return default["host"] or {"from_host": "hostname"}
+    return {"from_host": "hostname"}
 
 
 def add_singletons(plan: dict, components: Mapping, host: str, cloud: Mapping, owners: Mapping) -> None:

@@ -14,9 +14,14 @@ if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to mo
 from ansible.module_utils import host_plan, layers  # noqa: E402  found only on the path that was just added
 
 
-def plan(components, host, cloud, owners, common) -> dict:
+def plan(components, host, cloud, owners, common, access) -> dict:
     """Return the plan of a host; see host_plan.host_plan."""
-    return host_plan.host_plan(components, host, cloud, owners, common, layers.add_overrides)
+    return host_plan.host_plan(components, host, cloud, owners, common, access, layers.add_overrides)
+
+
+def compute_names(hostvars, hosts) -> list:
+    """Return the names under which Nova knows computes, from the check of each host (registered as host_state)."""
+    return [hostvars[host]["host_state"]["compute_name"] for host in hosts]
 
 
 class FilterModule:
@@ -24,4 +29,4 @@ class FilterModule:
 
     def filters(self) -> dict:
         """Return them by name."""
-        return {"host_plan": plan}
+        return {"host_plan": plan, "compute_names": compute_names}
