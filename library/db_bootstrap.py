@@ -243,123 +243,13 @@ ran:
   sample: [{service: glance, argv: [glance-manage, db_sync], seconds: 2.1}]
 """
 
-import time
-from concurrent.futures import ThreadPoolExecutor
-
-from ansible.module_utils import first_sync, outcome, sql_url, user_command
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
-HALF_DONE = (
-    "\nThe database holds half of an earlier migration. If it was never in use, drop it and create it anew "
-    "(service_databases); else restore the backup from before that migration."
-)
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.stages import db_bootstrap as stage
 
 
-class StepFailed(Exception):
-    """A step that did not come to its outcome, told for a person."""
-
-
-def run_step(service, step, lock, timeout):
-    """Run one command; raise StepFailed unless its outcome is there afterwards."""
-    argv = outcome.filled(step)
-    first_sync.prepare(step["schema"])
-    started = time.monotonic()
-    user = step["user"] or service["user"]
-    code, output = user_command.run(argv, user, step["environment"], timeout, keep_fds=[lock.fileno()])
-    seconds = round(time.monotonic() - started, 1)
-    if code != 0:
-        advice = HALF_DONE if "already exists" in output or "Duplicate column" in output else ""
-        said = user_command.telling(output)
-        raise StepFailed(f"'{' '.join(argv)}' as {user} {user_command.ended(code)}: {said}{advice}")
-    reason = outcome.lacking(step)
-    if reason:
-        raise StepFailed(
-            f"'{' '.join(argv)}' as {user} ended with 0, but {reason}. Does the service's own configuration name the "
-            f"same database? It said: {user_command.telling(output, 4)}"
-        )
-    first_sync.finish(step["schema"])
-    return seconds
-
-
-def bring_up(service, check_mode, timeout):
-    """(steps that ran or would run with the reason each, failure or None) of one service."""
-    done = []
-    try:
-        with outcome.nothing_held() if check_mode else first_sync.locked(service["name"], timeout) as lock:
-            for step in service["steps"]:
-                reason = outcome.lacking(step, predict=check_mode)
-                # values that are not there yet will come from an earlier step, which writes what this one would
-                if reason is None or (check_mode and not outcome.has_values(step)):
-                    continue
-                entry = {"service": service["name"], "argv": step["argv"], "reason": reason}
-                if not check_mode:
-                    entry["seconds"] = run_step(service, step, lock, timeout)
-                done.append(entry)
-    except (StepFailed, outcome.Unknown, first_sync.Busy) as error:
-        return done, f"{service['name']}: {error}"
-    return done, None
-
-
-def argument_spec():
-    """The options, as DOCUMENTATION has them."""
-    url = {"type": "str", "required": True, "no_log": True}
-    text = {"type": "str", "required": True}
-    query = {"url": url, "query": text, "params": {"type": "list", "elements": "str", "default": []}}
-    schema = {"url": url, "versions": {"type": "list", "elements": "path", "required": True}}
-    step = {
-        "argv": {"type": "list", "elements": "str", "required": True},
-        "user": {"type": "str"},
-        "environment": {"type": "dict", "default": {}, "no_log": True},
-        "schema": {"type": "list", "elements": "dict", "default": [], "options": schema},
-        "row": {"type": "dict", "options": query},
-        "creates": {"type": "path"},
-        "values": {"type": "list", "elements": "dict", "default": [], "options": {"name": text, **query}},
-    }
-    service = {
-        "name": text,
-        "user": {"type": "str", "default": "root"},
-        "steps": {"type": "list", "elements": "dict", "required": True, "options": step},
-    }
-    return {
-        "services": {"type": "list", "elements": "dict", "required": True, "options": service},
-        "timeout": {"type": "int", "default": 900},
-    }
-
-
-def main():
-    """Look at every outcome, run what lacks one, report."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    services, timeout = module.params["services"], module.params["timeout"]
-    steps = [(service, step) for service in services for step in service["steps"]]
-    for service, step in steps:
-        if not (step["schema"] or step["row"] or step["creates"]):
-            module.fail_json(
-                msg=f"{service['name']}: step '{' '.join(step['argv'])}' names no outcome; add schema, row or creates."
-            )
-        for url in outcome.urls(step):
-            try:
-                sql_url.parse(url)
-            except ValueError as error:
-                module.fail_json(msg=f"{service['name']}: {error}")
-            module.no_log_values.update(sql_url.secrets(url))
-    if not module.check_mode and not sql_url.available() and any(outcome.urls(step) for _service, step in steps):
-        module.fail_json(msg=missing_required_lib("PyMySQL") + " (Debian: python3-pymysql)")
-    with ThreadPoolExecutor(max_workers=max(len(services), 1)) as pool:
-        results = list(pool.map(lambda service: bring_up(service, module.check_mode, timeout), services))
-    done = [entry for entries, _failure in results for entry in entries]
-    failures = [failure for _entries, failure in results if failure]
-    lines = [f"{entry['service']}: {' '.join(entry['argv'])}" for entry in done]
-    result = {
-        "changed": bool(done),
-        "ran": [{key: value for key, value in entry.items() if key != "reason"} for entry in done],
-        "diff": {
-            "before": "".join(f"{line}: {entry['reason']}\n" for line, entry in zip(lines, done)),
-            "after": "".join(f"{line}: done\n" for line in lines),
-        },
-    }
-    if failures:
-        module.fail_json(msg="\n".join(failures), **result)
-    module.exit_json(**result)
+def main() -> None:
+    """Run this stage alone."""
+    stage.run(AnsibleModule(argument_spec=stage.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
+"""Verify that a host can run KVM guests as a policy asks."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -220,62 +222,12 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.kvm import facts as kvm
-from ansible.module_utils.kvm import judge as court
+from ansible.module_utils.stages import kvm_verify as stage
 
 
-def argument_spec():
-    policy = {
-        "require": {"type": "str", "choices": ["hardware", "any", "none"], "default": "hardware"},
-        "allow_nested": {"type": "bool", "default": True},
-        "max_exit_ns": {"type": "int", "default": 10000},
-        "users": {"type": "list", "elements": "str", "default": ["nova", "libvirt-qemu"]},
-        "nested": {"type": "bool"},
-        "isa_level": {"type": "str", "choices": list(court.ISA_LEVELS[1:])},
-        "min_vcpus": {"type": "int", "default": 0},
-        "iommu": {"type": "bool"},
-        "hugepages": {"type": "dict", "default": {}},
-        "secure": {"type": "list", "elements": "str", "choices": list(court.SECURE), "default": []},
-        "vtpm": {"type": "bool", "default": False},
-        "devices": {"type": "dict", "default": {}},
-        "release": {"type": "str"},
-        "warnings_are_errors": {"type": "bool", "default": False},
-    }
-    return dict(
-        policy,
-        on_failure={"type": "str", "choices": ["fail", "report"], "default": "fail"},
-        facts={"type": "dict"},
-        return_facts={"type": "bool", "default": False},
-        slice_ms={"type": "int", "default": 25},
-        deadline={"type": "float", "default": 2.0},
-        log={"type": "str", "choices": ["auto", "none"], "default": "auto"},
-        root={"type": "path", "default": "/"},
-    )
-
-
-def main():
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    options = module.params
-    problem = kvm.wrong_options(options) or court.wrong_policy(options)
-    if problem:
-        module.fail_json(msg=problem)
-    answer = {"changed": False}
-    found = options["facts"]
-    if not found:
-        found = kvm.gather(
-            root=options["root"],
-            users=options["users"],
-            slice_ms=options["slice_ms"],
-            deadline=options["deadline"],
-            log=options["log"],
-        )
-        if options["return_facts"]:
-            answer["ansible_facts"] = {"kvm": found}
-    answer.update(court.judge(found, {name: options[name] for name in court.POLICY}))
-    if answer["verdict"] == "fail" and options["on_failure"] == "fail":
-        answer.pop("ansible_facts", None)
-        module.fail_json(**answer)
-    module.exit_json(**answer)
+def main() -> None:
+    """Run this stage alone."""
+    stage.run(AnsibleModule(argument_spec=stage.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

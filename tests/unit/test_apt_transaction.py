@@ -195,8 +195,8 @@ def test_nothing_missing_is_settled_by_dpkg_alone(run_module, monkeypatch):
     def no_apt(_self, *arguments):
         raise AssertionError(f"apt-get was asked: {arguments}")
 
-    monkeypatch.setattr("apt_transaction.Apt.get", no_apt)
-    monkeypatch.setattr("apt_transaction.RUN_LOCK", os.devnull)
+    monkeypatch.setattr("ansible.module_utils.stages.apt_transaction.Apt.get", no_apt)
+    monkeypatch.setattr("ansible.module_utils.stages.apt_transaction.RUN_LOCK", os.devnull)
     monkeypatch.setattr(service_hold, "is_stale", lambda: False)
     monkeypatch.setattr("signal.signal", lambda *_arguments: None)
     result = run_module("apt_transaction", {"packages": ["dpkg", "apt"]})

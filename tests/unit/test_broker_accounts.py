@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 
-import broker_accounts
 import pytest
 from ansible.module_utils import broker_definitions
 
@@ -85,7 +84,7 @@ def test_words_before_the_definitions_are_skipped():
 
 def test_an_empty_machine_is_predicted(run_module):
     arguments = {"users": [{"name": "openstack", "password": "s3cret-of-broker"}], "port": 0}
-    result = run_module(broker_accounts, arguments, check=True)
+    result = run_module("broker_accounts", arguments, check=True)
     assert result["changed"]
     assert result["created"] == ["account openstack", "permissions of openstack on /"]
     assert result["removed"] == ["account guest"]

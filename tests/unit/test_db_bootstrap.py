@@ -8,7 +8,6 @@ import pwd
 import subprocess
 import time
 
-import db_bootstrap
 import pytest
 from ansible.module_utils import first_sync
 
@@ -37,14 +36,14 @@ def creating(path, command="touch {}"):
 
 def test_a_step_runs_once(run_module, tmp_path):
     arguments = {"services": [service("one", creating(tmp_path / "made"))]}
-    first, second = (run_module(db_bootstrap, arguments) for _ in range(2))
+    first, second = (run_module("db_bootstrap", arguments) for _ in range(2))
     assert [entry["service"] for entry in first["ran"]] == ["one"]
     assert (first["changed"], second["changed"], second["ran"]) == (True, False, [])
 
 
 def test_check_mode_predicts_and_does_nothing(run_module, tmp_path):
     arguments = {"services": [service("one", creating(tmp_path / "made"))]}
-    result = run_module(db_bootstrap, arguments, check=True)
+    result = run_module("db_bootstrap", arguments, check=True)
     assert result["changed"]
     assert f"{tmp_path / 'made'} does not exist" in result["diff"]["before"]
     assert not (tmp_path / "made").exists()
@@ -56,7 +55,7 @@ def test_a_failure_lets_the_other_services_finish_and_its_own_later_steps_not_st
         service("worse", creating(tmp_path / "y", "exit 5")),
         service("good", creating(tmp_path / "good", "sleep 0.5; touch {}")),
     ]
-    result = run_module(db_bootstrap, {"services": services})
+    result = run_module("db_bootstrap", {"services": services})
     assert result["failed"]
     assert "bad: 'sh -c echo why it failed; exit 4'" in result["msg"]
     assert "ended with 4: why it failed" in result["msg"]
@@ -72,13 +71,15 @@ def test_services_go_side_by_side_and_steps_in_their_order(run_module, tmp_path)
         service(name, creating(tmp_path / f"in-{name}"), creating(tmp_path / name, f"{both}; touch {{}}"))
         for name in ("a", "b")
     ]
-    result = run_module(db_bootstrap, {"services": services, "timeout": 20})
+    result = run_module("db_bootstrap", {"services": services, "timeout": 20})
     assert "failed" not in result
     assert len(result["ran"]) == 4
 
 
 def test_a_command_that_ends_well_without_its_outcome_is_a_failure(run_module, tmp_path):
-    result = run_module(db_bootstrap, {"services": [service("one", creating(tmp_path / "made", "echo nothing done"))]})
+    result = run_module(
+        "db_bootstrap", {"services": [service("one", creating(tmp_path / "made", "echo nothing done"))]}
+    )
     assert result["failed"]
     assert "made does not exist" in result["msg"]
     assert "nothing done" in result["msg"]
@@ -86,7 +87,9 @@ def test_a_command_that_ends_well_without_its_outcome_is_a_failure(run_module, t
 
 def test_secrets_of_the_environment_reach_the_command_but_no_output(run_module, tmp_path):
     step = creating(tmp_path / "made", "printenv SECRET >{}; printenv SECRET; exit 1")
-    result = run_module(db_bootstrap, {"services": [service("one", {**step, "environment": {"SECRET": "s3cret-pw"}})]})
+    result = run_module(
+        "db_bootstrap", {"services": [service("one", {**step, "environment": {"SECRET": "s3cret-pw"}})]}
+    )
     assert (tmp_path / "made").read_text() == "s3cret-pw\n"
     assert "s3cret-pw" not in str(result)
 
@@ -94,7 +97,7 @@ def test_secrets_of_the_environment_reach_the_command_but_no_output(run_module, 
 def test_a_password_of_a_url_is_masked_wherever_it_appears(run_module, tmp_path):
     schema = [{"url": URL, "versions": [str(tmp_path)]}]
     step = {**creating(tmp_path / "made", "echo password s3cret-of-nova refused; exit 1"), "schema": schema}
-    result = run_module(db_bootstrap, {"services": [service("one", step)]})
+    result = run_module("db_bootstrap", {"services": [service("one", step)]})
     assert result["failed"]
     assert "password ******** refused" in result["msg"] or "PyMySQL" in result["msg"]
     assert "s3cret" not in str(result)
@@ -104,12 +107,12 @@ def test_a_step_whose_values_an_earlier_step_will_bring_is_not_predicted(run_mod
     row = {"url": URL, "query": "SELECT 1"}
     earlier = {"argv": ["create"], "row": row}
     later = {"argv": ["update", "ID"], "row": row, "values": [{"name": "ID", **row}]}
-    result = run_module(db_bootstrap, {"services": [service("one", earlier, later)]}, check=True)
+    result = run_module("db_bootstrap", {"services": [service("one", earlier, later)]}, check=True)
     assert [entry["argv"] for entry in result["ran"]] == [["create"]]
 
 
 def test_a_step_without_an_outcome_is_an_error(run_module):
-    result = run_module(db_bootstrap, {"services": [service("one", {"argv": ["true"]})]})
+    result = run_module("db_bootstrap", {"services": [service("one", {"argv": ["true"]})]})
     assert "step 'true' names no outcome" in result["msg"]
 
 
@@ -117,7 +120,7 @@ def test_a_second_run_waits_for_a_command_whose_module_was_killed(run_module, tm
     with first_sync.locked("one", 1) as lock:
         orphan = subprocess.Popen(["sleep", "2"], pass_fds=[lock.fileno()])
     started = time.monotonic()
-    result = run_module(db_bootstrap, {"services": [service("one", creating(tmp_path / "made"))]})
+    result = run_module("db_bootstrap", {"services": [service("one", creating(tmp_path / "made"))]})
     assert result["changed"]
     assert time.monotonic() - started > 1.5
     assert orphan.wait() == 0
@@ -126,7 +129,7 @@ def test_a_second_run_waits_for_a_command_whose_module_was_killed(run_module, tm
 def test_a_second_run_does_not_wait_for_ever(run_module, tmp_path):
     with first_sync.locked("one", 1):
         arguments = {"services": [service("one", creating(tmp_path / "made"))], "timeout": 1}
-        result = run_module(db_bootstrap, arguments)
+        result = run_module("db_bootstrap", arguments)
     assert result["failed"]
     assert "one.lock" in result["msg"]
     assert not (tmp_path / "made").exists()

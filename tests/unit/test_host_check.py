@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import host_check
 import pytest
+from ansible.module_utils.stages import host_check
 
 URIS = """\
 'http://192.0.2.1/debian/dists/trixie/InRelease' 192.0.2.1_debian_dists_trixie_InRelease 0

@@ -7,7 +7,6 @@ import json
 import socket
 import threading
 
-import openstack_identity
 import pytest
 from ansible.module_utils.identity_api import Refused, Session, Unreachable
 
@@ -113,9 +112,9 @@ def arguments(url):
 
 def test_a_cloud_that_is_not_there_yet_is_predicted_only_in_check_mode(run_module):
     url = f"http://127.0.0.1:{free_port()}"
-    predicted = run_module(openstack_identity, arguments(url), check=True)
+    predicted = run_module("openstack_identity", arguments(url), check=True)
     assert predicted["created"] == ["project service", "user nova", "role admin of nova on service"]
-    run = run_module(openstack_identity, arguments(url))
+    run = run_module("openstack_identity", arguments(url))
     assert run["failed"]
     assert "does not answer" in run["msg"]
     assert "s3cret" not in str(predicted) + str(run)
@@ -124,7 +123,7 @@ def test_a_cloud_that_is_not_there_yet_is_predicted_only_in_check_mode(run_modul
 def test_a_wrong_password_of_the_administrator_is_told_as_such(run_module, server):
     refusal = (401, '{"error": {"message": "requires authentication"}}', [])
     url, _requests = server(refusal, refusal)
-    result = run_module(openstack_identity, arguments(url), check=True)
+    result = run_module("openstack_identity", arguments(url), check=True)
     assert result["failed"]
     assert "Check username, password and project_name of 'admin'" in result["msg"]
     assert "s3cret" not in str(result)

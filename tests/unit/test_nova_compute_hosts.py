@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import nova_compute_hosts
 import pytest
+from ansible.module_utils.stages import nova_compute_hosts
 
 URL = "mysql+pymysql://nova:s3cret-of-nova@127.0.0.1:1/nova"
 
@@ -47,12 +47,12 @@ def arguments(**changes):
 
 
 def test_an_empty_machine_is_predicted(run_module):
-    result = run_module(nova_compute_hosts, arguments(), check=True)
+    result = run_module("nova_compute_hosts", arguments(), check=True)
     assert (result["changed"], result["mapped"]) == (True, ["c1", "c2"])
     assert "s3cret" not in str(result)
 
 
 def test_a_wrong_url_is_told_by_its_option(run_module):
-    result = run_module(nova_compute_hosts, arguments(api_database_url="sqlite:///x"))
+    result = run_module("nova_compute_hosts", arguments(api_database_url="sqlite:///x"))
     assert result["failed"]
     assert result["msg"].startswith("api_database_url: ")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 
-import ovs_host
 import pytest
 from ansible.module_utils import ovs_plan
 
@@ -74,13 +73,13 @@ def test_managers_of_others_stay():
 
 @pytest.mark.parametrize("datapath", ["system", "netdev"])
 def test_a_datapath_that_was_asked_for_is_taken(run_module, datapath):
-    result = run_module(ovs_host, {"datapath": datapath, "port": "lo"}, check=True)
+    result = run_module("ovs_host", {"datapath": datapath, "port": "lo"}, check=True)
     assert (result["datapath"], result["reason"]) == (datapath, "asked for")
     assert result["changed"]
 
 
 def test_an_interface_that_does_not_exist_is_named_with_those_that_do(run_module):
-    result = run_module(ovs_host, {"port": "nosuch0"}, check=True)
+    result = run_module("ovs_host", {"port": "nosuch0"}, check=True)
     assert result["failed"]
     assert "'nosuch0'" in result["msg"]
     assert "lo" in result["msg"]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-import service_databases
 from ansible.module_utils import database_accounts
 
 GLANCE = {"name": "glance", "user": "glance", "password": "s3cret-of-glance", "hosts": ["%"]}
@@ -56,21 +55,21 @@ def test_a_name_in_a_grant_matches_itself_alone():
 
 def test_two_passwords_for_one_account_are_an_error(run_module):
     databases = [GLANCE, {**GLANCE, "name": "other", "password": "another-s3cret"}]
-    result = run_module(service_databases, {"databases": databases})
+    result = run_module("service_databases", {"databases": databases})
     assert result["failed"]
     assert "account glance@% has two different passwords" in result["msg"]
     assert "s3cret" not in str(result)
 
 
 def test_a_name_that_would_break_out_of_a_statement_is_an_error(run_module):
-    result = run_module(service_databases, {"databases": [{**GLANCE, "name": "a`; DROP DATABASE mysql"}]})
+    result = run_module("service_databases", {"databases": [{**GLANCE, "name": "a`; DROP DATABASE mysql"}]})
     assert result["failed"]
     assert "database name" in result["msg"]
 
 
 def test_an_empty_machine_is_predicted_and_its_passwords_are_hidden(run_module, tmp_path):
     arguments = {"databases": [GLANCE], "login_socket": str(tmp_path / "no.sock")}
-    result = run_module(service_databases, arguments, check=True)
+    result = run_module("service_databases", arguments, check=True)
     assert result["changed"]
     assert result["created"] == ["database glance", "account glance@%", "rights of glance@% on glance"]
     assert "database glance: absent" in result["diff"]["before"]
@@ -78,6 +77,6 @@ def test_an_empty_machine_is_predicted_and_its_passwords_are_hidden(run_module, 
 
 
 def test_a_run_without_a_server_says_what_to_install(run_module, tmp_path):
-    result = run_module(service_databases, {"databases": [GLANCE], "login_socket": str(tmp_path / "no.sock")})
+    result = run_module("service_databases", {"databases": [GLANCE], "login_socket": str(tmp_path / "no.sock")})
     assert result["failed"]
     assert "python3-pymysql" in result["msg"] or "Install and start mariadb-server" in result["msg"]

@@ -7,8 +7,8 @@ import os
 import time
 
 import pytest
-import unit_current
 from ansible.module_utils import unit_state
+from ansible.module_utils.stages import unit_current
 
 # `systemctl show` of a Debian 13 machine: a service, a socket and a unit that does not exist
 SHOWN = """\

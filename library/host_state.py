@@ -1,0 +1,251 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Look at a host and carry out its plan, all stages in one call."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_state
+short_description: The whole plan of a host in one call
+description:
+  - Carries out the stages of a plan in their order, each with the code of the module that also does it alone, or
+    predicts them with the same code.
+  - With O(look), the host is read and every stage is predicted, and nothing is changed. What cannot be predicted before
+    an earlier stage is done is pending, with a note. What is wrong with the host or its plan is listed as a sentence
+    in RV(problems); it is not a failure.
+  - Without it, the stages are carried out; the first that fails ends the call with its message and with what the stages
+    before it did.
+  - Values that only the host knows are decided from its facts, anywhere in the plan. They are written as
+    C({from_host: cpus, divide_by: 2, min: 1, max: 8}).
+  - "The stages are: packages, files, foundation, databases, messaging_users, prepare, schema, identity_units,
+    identity_answers, identity, units, answers, queues, agents, finish, cells."
+options:
+  plan:
+    description:
+      - The plan of the host. A stage whose key is empty is not there. Each key is as the module of its stage takes it.
+      - C(packages) and C(debconf) are for M(apt_transaction), C(files) for M(config_files); C(foundation),
+        C(identity_units), C(units), C(stopped) and C(agents) for M(unit_current); C(databases) for
+        M(service_databases); C(messaging_users) for M(broker_accounts); C(schema) for M(db_bootstrap);
+        C(identity_answers) and C(answers) for M(http_answers); C(identity), with C(users) and C(services), for
+        M(openstack_identity); C(queues) for M(queue_consumers); C(cells), with C(api_database_url) and
+        C(cell_database_url), for M(nova_compute_hosts).
+      - C(prepare) and C(finish) are lists of steps, each with C(name), C(module) (any of these modules, or
+        M(ovs_host)) and C(args).
+      - C(host) is the host's name in the inventory, for messages.
+    type: dict
+    required: true
+  stages: {description: Names of the stages to carry out; all when empty., type: list, elements: str, default: []}
+  look: {description: Read the host and predict every stage., type: bool, default: false}
+  host: {description: What to check the host for; the options of M(host_check)., type: dict, default: {}}
+  kvm:
+    description: The policy for KVM, the options of M(kvm_verify), and C(repair), whether a run may repair what it can.
+      Without it the host runs no guests.
+    type: dict
+  facts:
+    description: RV(facts) of an earlier look, so that the host is not read again.
+    type: dict
+  auth: {description: "How to log in to Keystone as an administrator, as M(openstack_identity) takes it.", type: dict}
+  region: {description: Region of the endpoints., type: str, default: RegionOne}
+  database_admin:
+    description: Login of an external database server, with C(address), C(port), C(admin_user), C(admin_password).
+      Without it, the server on this machine is used.
+    type: dict
+    default: {}
+  messaging_host: {description: Address where the broker of this machine listens., type: str, default: localhost}
+  computes: {description: Computes to map into their cell., type: list, elements: str, default: []}
+  changed_paths:
+    description: Paths that earlier calls of this run changed.
+    type: list
+    elements: str
+    default: []
+  secrets:
+    description: Texts that are masked in everything that is returned.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode: {support: full, description: "Predicts the stages; with O(look) this is what happens anyway."}
+  diff_mode: {support: full, description: "An entry for each changed file and stage; its header names the stage."}
+author: [nova-ansible]
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  host_state:
+    plan: "{{ plan }}"
+    look: true
+    host: {address: 192.0.2.11, suite: trixie, min_memory_mb: 4096}
+  register: host_state
+
+- name: Install and configure what the services stand on
+  host_state:
+    plan: "{{ plan }}"
+    stages: [packages, files, foundation]
+    facts: "{{ host_state.facts }}"
+  when: host_state.pending
+"""
+
+RETURN = r"""
+changed:
+  description: Whether a stage changed something; in check mode whether one would. A look in a run changes nothing.
+  returned: always
+  type: bool
+pending:
+  description: Whether there is something to do, or to wait for; after an acting call, false.
+  returned: always
+  type: bool
+stages:
+  description: For each stage that the plan has C(changed), C(seconds), C(note) where something could not be predicted
+    or does not answer yet, and what the module of the stage returns.
+  returned: always
+  type: dict
+  sample: {files: {changed: true, changed_paths: [/etc/nova/nova.conf], seconds: 0.1}, units: {changed: false}}
+acted: {description: Names of the stages that were carried out., returned: always, type: list, elements: str}
+changed_paths:
+  description: Paths that packages and files changed in this call, in a look those they would.
+  returned: always
+  type: list
+  elements: str
+problems:
+  description: What is wrong with the host or its plan, each a sentence.
+  returned: always
+  type: list
+  elements: str
+facts:
+  description: What the host decides its values from, to pass on as O(facts).
+  returned: always
+  type: dict
+kvm: {description: What M(kvm_verify) found; null when it was not asked., returned: always, type: dict}
+versions: {description: Versions of the packages in O(host) C(versions)., returned: always, type: dict}
+diff: {description: What differs., returned: in diff mode, type: list, elements: dict}
+failed_stage: {description: The stage that failed., returned: failure, type: str}
+"""
+
+import os
+
+from ansible.module_utils import host_state as engine
+from ansible.module_utils.basic import AnsibleModule
+
+
+class QuietModule(AnsibleModule):
+    """Keeps its arguments, and with them the secrets of the plan, out of the journal and of its results."""
+
+    def _log_invocation(self) -> None:
+        self.log(f"host_state: {shown(self.params)}")
+
+    def exit_json(self, **result) -> None:
+        """Return with arguments that hold no secret."""
+        super().exit_json(**{"invocation": {"module_args": shown(self.params)}, **result})
+
+    def fail_json(self, msg, **result) -> None:
+        """Fail with arguments that hold no secret."""
+        super().fail_json(msg, **{"invocation": {"module_args": shown(self.params)}, **result})
+
+
+def shown(params: dict) -> dict:
+    """Return the arguments without their contents."""
+    plan = params.get("plan")
+    keys = sorted(key for key, content in plan.items() if content) if isinstance(plan, dict) else []
+    return {"plan": keys, "stages": params.get("stages"), "look": params.get("look")}
+
+
+def read(module: AnsibleModule) -> dict:
+    """Return facts, problems, versions and the evaluation of KVM; nothing is read where facts are given."""
+    params = module.params
+    name = params["plan"].get("host") or "this host"
+    if params["facts"] is not None and not params["look"]:
+        return {"facts": params["facts"], "problems": [], "versions": {}, "kvm": None, "pending": False}
+    known = engine.read_host(module, params["host"])
+    if not params["host"]:  # nothing was asked for
+        known["problems"] = []
+    known.update(kvm=None, pending=False)
+    if params["kvm"] is not None and os.geteuid() == 0:
+        found = engine.read_kvm(module, params["kvm"], name)
+        known["facts"]["kvm"] = found["facts"]
+        known["problems"] = known["problems"] + found["problems"]
+        known.update(kvm=found["kvm"], pending=found["pending"])
+    return known
+
+
+def run(module: AnsibleModule) -> None:
+    """Read the host, predict or carry out, report once."""
+    params = module.params
+    for secret in params["secrets"]:
+        module.no_log_values.update(engine.spellings(secret))
+    for login in (params["auth"] or {}, params["database_admin"]):
+        module.no_log_values.update(str(text) for key, text in login.items() if "password" in key and text)
+    try:
+        stages = engine.chosen(params["plan"], params["stages"], params["computes"])
+    except ValueError as error:
+        module.fail_json(msg=f"{error}.")
+    known = read(module)
+    given = engine.Given(
+        auth=params["auth"] or {},
+        region=params["region"],
+        database_admin=params["database_admin"],
+        messaging_host=params["messaging_host"],
+        computes=tuple(params["computes"]),
+        secrets=tuple(params["secrets"]),
+    )
+    host = engine.Host(module, params["plan"], known["facts"], given, params["changed_paths"])
+    failure = None
+    if not params["look"] and not module.check_mode:
+        failure = host.act(stages)
+    elif os.geteuid() == 0 or not params["host"]:  # else that problem comes first, and hides all others
+        host.look(stages)
+    report(module, host, known, failure)
+
+
+def report(module: AnsibleModule, host: engine.Host, known: dict, failure: dict | None) -> None:
+    """End the module."""
+    predicted = module.params["look"] or module.check_mode
+    problems = [*known["problems"], *host.problems]
+    result = {
+        "changed": host.changed and (module.check_mode or not module.params["look"]),
+        "pending": predicted and (host.pending or known["pending"]),
+        "stages": host.stages,
+        "acted": [] if predicted else list(host.stages),
+        "changed_paths": host.own_paths,
+        "problems": problems,
+        "facts": known["facts"],
+        "kvm": known["kvm"],
+        "versions": known["versions"],
+    }
+    if module._diff and host.diff:
+        result["diff"] = host.diff
+    for entry in () if predicted else host.stages.values():
+        if entry.get("note"):
+            module.warn(entry["note"])
+    if failure:
+        details = {"exception": failure["traceback"]} if "traceback" in failure else {}
+        module.fail_json(msg=failure["msg"], failed_stage=failure["stage"], **result, **details)
+    if problems and not module.params["look"]:
+        module.fail_json(msg="\n".join(problems), **result)
+    module.exit_json(**result)
+
+
+def main() -> None:
+    """Take the arguments."""
+    module = QuietModule(
+        argument_spec={
+            "plan": {"type": "dict", "required": True},
+            "stages": {"type": "list", "elements": "str", "default": []},
+            "look": {"type": "bool", "default": False},
+            "host": {"type": "dict", "default": {}},
+            "kvm": {"type": "dict"},
+            "facts": {"type": "dict"},
+            "auth": {"type": "dict"},
+            "region": {"type": "str", "default": "RegionOne"},
+            "database_admin": {"type": "dict", "default": {}},
+            "messaging_host": {"type": "str", "default": "localhost"},
+            "computes": {"type": "list", "elements": "str", "default": []},
+            "changed_paths": {"type": "list", "elements": "str", "default": []},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    run(module)
+
+
+if __name__ == "__main__":
+    main()
