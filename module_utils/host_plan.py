@@ -16,7 +16,7 @@ STAGES = {"foundation": "foundation", "identity": "identity_units", "control": "
 ANSWERS = {"identity": "identity_answers", "control": "answers", "agent": "answers", "foundation": "answers"}
 LISTS = (
     "packages", "debconf", "files", "foundation", "databases", "messaging_users", "prepare", "schema", "identity_units",
-    "identity_answers", "identity", "units", "stopped", "answers", "queues", "agents", "finish",
+    "identity_answers", "units", "stopped", "answers", "queues", "agents", "finish",
 )  # fmt: skip
 
 text, number, array, table, either = (str,), (int,), (list, tuple), (Mapping,), (int, str, Mapping)
@@ -347,7 +347,7 @@ def host_plan(
     add_overrides: layers.add_overrides; a parameter, so that this file needs no import.
     """
     plan: dict = {"host": host, "components": [], **{name: [] for name in LISTS}}
-    plan.update(ports={}, requires={}, cells={})
+    plan.update(ports={}, requires={}, cells={}, identity={})
     extends: dict = {}
     for name in components:
         part = Component(name, components[name], host, cloud, common)
@@ -416,7 +416,7 @@ def add_singletons(plan: dict, components: Mapping, host: str, cloud: Mapping, o
             value = get("once", once, key, f"{name}.once")
             if key == "cells":
                 plan[key] = dict(value)
-            elif isinstance(value, Mapping):
-                plan[key].append(dict(value))
+            elif key == "identity":
+                plan[key] = {part: [*plan[key].get(part, []), *value[part]] for part in ("users", "services")}
             else:
                 plan[key] += list(value)
