@@ -24,9 +24,14 @@ def compute_names(hostvars, hosts) -> list:
     return [hostvars[host]["host_state"]["compute_name"] for host in hosts]
 
 
+def any_pending(hostvars) -> bool:
+    """Return whether the check of any host found something to do."""
+    return any((hostvars.raw_get(host).get("host_state") or {}).get("pending") for host in hostvars)
+
+
 class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict:
         """Return them by name."""
-        return {"host_plan": plan, "compute_names": compute_names}
+        return {"host_plan": plan, "compute_names": compute_names, "any_pending": any_pending}
