@@ -38,5 +38,4 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"Nothing to explain: {error}.") from None
         for line in lines:  # a result would be wrapped
             Display().display(line)
-        # Ansible would show the arguments, and with them all plans.
-        return {**result, "changed": False, "lines": lines, "invocation": {"module_args": {}}}
+        return {**result, "changed": False, "lines": lines}

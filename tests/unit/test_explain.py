@@ -136,6 +136,8 @@ def test_no_secret_is_shown():
         ),
         ({"option": "server_listen"}, ["near names are vnc.server_listen"]),
         ({"option": "VNC.zzz", "file": "/etc/memcached.conf"}, ["VNC.zzz in /etc/memcached.conf", "section.option"]),
+        ({"option": "note"}, ["near names are keystone_authtoken.note"]),
+        ({"option": "default.debug"}, ["near names are DEFAULT.debug"]),
         ({"option": "zzz"}, ["sections are DEFAULT, conductor"]),
         ({"file": "/etc/nova.conf"}, ["/etc/nova.conf", "did you mean", "/etc/nova/nova.conf"]),
         ({"file": "qq"}, ["there are /etc/link, /etc/memcached.conf"]),

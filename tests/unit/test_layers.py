@@ -94,7 +94,7 @@ def test_what_is_no_layer_is_refused(given, file_format, words):
 
 def test_a_refused_shape_does_not_give_its_secrets_away():
     for options in ({"password": "Zw3rgenaufstand"}, "Zw3rgenaufstand", {"a": {"b": {"c": "Zw3rgenaufstand"}}}):
-        for given in (stack(options), [{"name": "a", "opts": options}], [options]):
+        for given in (stack(options), [{"name": "a", "opts": options}], [options], options):
             with pytest.raises(ValueError) as error:
                 layers.merge(given)
             assert "Zw3rgenaufstand" not in str(error.value)
