@@ -96,8 +96,7 @@ def wanted(entry: dict, now: dict, check_mode: bool) -> dict:
         merged = layers.merge(entry["layers"], entry["format"], entry["path"])
         if entry["optional"] and not merged:
             # what does not carry our header is an operator's or a package's, and stays
-            ours = now["kind"] == "file" and now["text"].startswith(HEADER)
-            return {"state": "absent" if ours else "left"}
+            return {"state": "absent" if now["text"].startswith(HEADER) else "left"}
         return {"merged": merged, "new": formats.render(merged, entry["format"])}
     if entry["source"] is not None:
         return {"new": read_source(entry["source"], now["text"], check_mode)}

@@ -70,7 +70,7 @@ def add_overrides(files: list, overrides: list) -> tuple:
     unknown: dict = {}
     for override in overrides:
         if not isinstance(override.get("files"), (dict, type(None))):
-            raise ValueError(f'layer "{override["name"]}": files must map paths to options, not {override["files"]!r}')
+            raise ValueError(f'layer "{override["name"]}": files must map paths to options')
         for path, options in (override.get("files") or {}).items():
             if path not in entries:
                 unknown[path] = None
@@ -93,14 +93,14 @@ def read_all(layers: Iterable[dict], file_format: str, path: str) -> list:
     if file_format not in FORMATS:
         raise ValueError(f"{_where(path)}format {file_format} is unknown; choose one of {', '.join(FORMATS)}")
     if not isinstance(layers, (list, tuple)):
-        raise ValueError(f"{_where(path)}layers must be a list of layers, not {layers!r}")
+        raise ValueError(f"{_where(path)}layers must be a list of layers, not a {type(layers).__name__}")
     return [(layer, read(layer, file_format, path)) for layer in layers]
 
 
 def read(layer: dict, file_format: str, path: str) -> dict:
     """Return the options of one layer in the common shape."""
     if not isinstance(layer, dict) or not LAYER_KEYS >= set(layer) or not layer.get("name"):
-        raise ValueError(f"{_where(path)}a layer must be {{name, source, options}}, not {layer!r}")
+        raise ValueError(f"{_where(path)}a layer must be {{name, source, options}}, not {_shape(layer)}")
     where = f'{_where(path)}layer "{layer["name"]}": '
     flat = file_format in FLAT
     try:
@@ -126,11 +126,16 @@ def _dict(value: Any, what: str) -> dict:
     if value is None:
         return {}
     if not isinstance(value, dict) or is_host_value(value):
-        raise ValueError(f"{what} as a dict, not {value!r}")
+        raise ValueError(f"{what} as a dict, not {_shape(value)}")
     for name in value:
         if isinstance(name, bool) or name is None:
             raise ValueError(f"the name {name!r} is no text; put it in quotes")
     return value
+
+
+def _shape(value: Any) -> str:
+    """Return what a value looks like, without what it holds: that may be a secret."""
+    return f"{{{', '.join(map(str, value))}}}" if isinstance(value, dict) else f"a {type(value).__name__}"
 
 
 def _raw(value: Any) -> list:

@@ -165,7 +165,18 @@ def test_a_link_to_a_directory_on_another_disk_is_kept(files, tmp_path):
         ({"path": "a"}, ["one of layers, text, source"]),
         ({"path": "a", "text": "x", "layers": made_of({})}, ["one of layers, text, source"]),
         ({"path": "a", "text": "x", "validate": ["nova.conf"]}, ["validate needs `layers`"]),
+        ({"path": "a", "text": "x", "optional": True}, ["optional needs `layers`"]),
+        (
+            {"path": "a", "layers": made_of({}), "format": "yaml", "validate": ["nova.conf"]},
+            ["validate needs `layers`"],
+        ),
         ({"path": "a", "state": "directory", "text": "x"}, ["no content"]),
+        ({"path": "a", "state": "link"}, ["state link takes target"]),
+        ({"path": "a", "state": "link", "text": "x"}, ["state link takes target"]),
+        ({"path": "a", "target": "/x"}, ["one of layers, text, source"]),
+        ({"path": "a", "state": "link", "target": "/x", "mode": "0777"}, ["a link has no mode"]),
+        ({"path": "full", "state": "link", "target": "/x"}, ["is a directory", "a link is expected"]),
+        ({"path": "none/a", "state": "link", "target": "/x"}, ["none does not exist"]),
         ({"path": "a", "layers": made_of({"DEFAULT": {"x": {"y": 1}}})}, ["[DEFAULT] x", "dict"]),
         ({"path": "a", "source": "/no/such/file"}, ["/no/such/file"]),
         ({"path": "full", "state": "absent"}, ["not empty"]),
@@ -228,3 +239,32 @@ def test_bytes_that_are_no_text_survive_and_can_be_shown(files, tmp_path):
     assert (tmp_path / "copy").read_bytes() == b"caf\xe9\n"
     json.dumps(result["diff"]).encode("ascii")
     assert "caf?" in result["diff"][0]["after"]
+
+
+def test_a_link_is_made_changed_and_kept(files, tmp_path):
+    entry = {"path": "link", "state": "link", "target": "/etc/one"}
+    predicted = files(entry, check=True)
+    assert not os.listdir(tmp_path)
+    done = files(entry)
+    assert predicted["diff"] == done["diff"] and done["changed"] and os.readlink(tmp_path / "link") == "/etc/one"
+    assert done["diff"][0]["after"] == "-> /etc/one\n"
+    assert not files(entry)["changed"] and not files({**entry, "owner": "daemon"})["changed"]
+    moved = files({**entry, "target": "/etc/two"})
+    assert (moved["diff"][0]["before"], moved["diff"][0]["after"]) == ("-> /etc/one\n", "-> /etc/two\n")
+    assert os.readlink(tmp_path / "link") == "/etc/two" and os.listdir(tmp_path) == ["link"]
+
+
+def test_a_file_in_place_of_a_link_is_replaced_and_shown(files, tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "link").write_text("password = unnamed4711x\nold = 1\n")
+    result = files({"path": "link", "state": "link", "target": str(tmp_path / "precious")})
+    assert os.readlink(tmp_path / "link") == str(tmp_path / "precious")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert "old = 1" in result["diff"][0]["before"] and "unnamed4711x" not in json.dumps(result)
+    assert result["diff"][0]["after"] == f"-> {tmp_path / 'precious'}\n"
+
+
+def test_a_link_in_place_of_a_file_is_shown(files, tmp_path):
+    (tmp_path / "a").symlink_to("/nowhere")
+    shown = files({"path": "a", "layers": made_of({"DEFAULT": {"x": 1}})})["diff"][0]
+    assert shown["before"] == "-> /nowhere\n" and shown["after"].endswith("[DEFAULT]\nx = 1\n")
