@@ -37,3 +37,16 @@ def replace_all(files: list) -> None:
         for temporary, _path in staged:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def replace_link(path: str, target: str) -> None:
+    """Put a symbolic link at path, in place of a file or link that is there, by a rename."""
+    folder = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+    temporary = os.path.join(folder, "link")
+    try:
+        os.symlink(target, temporary)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        os.rmdir(folder)

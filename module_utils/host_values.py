@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of a plan that only the host knows: how they are written, shown and resolved. Pure functions, no I/O.
+"""Values that only the host knows: {"from_host": "cpus", "divide_by": 2, "min": 1, "max": 8}. Pure functions, no I/O.
 
-Such a value is {"from_host": "<dotted path of a fact>"}, and may have "divide_by", "min", "max" (numbers) or "join"
-(a list becomes a text).
+A plan is made on the control node; such a value stays in it until the host resolves it with its own facts.
 """
 
 from __future__ import annotations
@@ -13,14 +12,25 @@ KEYS = {"from_host", "divide_by", "min", "max", "join"}
 
 
 def is_host_value(value: Any) -> bool:
-    """Tell whether a value is one that the host decides."""
-    return isinstance(value, dict) and "from_host" in value and set(value) <= KEYS
+    """Tell whether a value is decided on the host."""
+    return isinstance(value, dict) and "from_host" in value
+
+
+def find(value: Any) -> dict | None:
+    """Return the first value inside value that is decided on the host, or None."""
+    if is_host_value(value):
+        return value
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return next((found for found in map(find, parts) if found), None)
 
 
 def resolve(value: Any, facts: dict) -> Any:
-    """Return a copy of a value in which everything that the host decides is decided by its facts."""
+    """Return a copy of value in which each value that the host decides is replaced by what the facts say.
+
+    Raises ValueError that names the value when the facts do not have it or do not fit it.
+    """
     if is_host_value(value):
-        return decided(value, facts)
+        return _decide(value, facts)
     if isinstance(value, dict):
         return {key: resolve(item, facts) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -28,38 +38,46 @@ def resolve(value: Any, facts: dict) -> Any:
     return value
 
 
-def decided(spec: dict, facts: dict) -> Any:
-    """Return what the facts make of one value; None where the fact is null or an empty list that is joined."""
-    found = fact(spec["from_host"], facts)
-    if found is None:
+def describe(spec: dict) -> str:
+    """Return how the host decides a value: "decided on the host: cpus / 2, at least 1, at most 8"."""
+    text = f"decided on the host: {spec['from_host']}"
+    for key, words in (("divide_by", " / {}"), ("join", ", joined by {!r}"), ("min", ", at least {}")):
+        text += words.format(spec[key]) if spec.get(key) is not None else ""
+    return text + (f", at most {spec['max']}" if spec.get("max") is not None else "")
+
+
+def _decide(spec: dict, facts: dict) -> Any:
+    unknown = sorted(set(spec) - KEYS)
+    if unknown:
+        raise ValueError(f"{spec!r} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(KEYS))}")
+    found = _look_up(str(spec["from_host"]), facts)
+    if found is None or found == []:
         return None
-    if "join" in spec:
-        return spec["join"].join(str(item) for item in found) or None
-    if spec.get("divide_by") is not None:
-        found = int(found) // int(spec["divide_by"])
-    if spec.get("min") is not None:
-        found = max(found, spec["min"])
-    if spec.get("max") is not None:
-        found = min(found, spec["max"])
-    return found
+    if spec.get("join") is not None:
+        if not isinstance(found, list):
+            raise ValueError(f"{spec['from_host']} is {found!r} on this host; only a list can be joined")
+        return str(spec["join"]).join(str(item) for item in found)
+    return _within_limits(spec, found)
 
 
-def fact(path: str, facts: dict) -> Any:
-    """Return the fact at a dotted path; raise ValueError where there is none."""
+def _look_up(path: str, facts: dict) -> Any:
     found: Any = facts
     for key in path.split("."):
         if not isinstance(found, dict) or key not in found:
-            raise ValueError(f"from_host: {path} is not a fact of this host; it has {', '.join(sorted(facts))}")
+            known = ", ".join(sorted(found)) if isinstance(found, dict) else "nothing"
+            raise ValueError(f"the host has no value {path}: {key} is not among {known}")
         found = found[key]
     return found
 
 
-def describe(spec: dict) -> str:
-    """Return how a value is decided, for a person."""
-    text = f"decided on the host: {spec['from_host']}"
-    if spec.get("divide_by") is not None:
-        text += f" / {spec['divide_by']}"
-    for key, words in (("min", "at least"), ("max", "at most")):
-        if spec.get(key) is not None:
-            text += f", {words} {spec[key]}"
-    return text
+def _within_limits(spec: dict, found: Any) -> Any:
+    numbers = {key: spec[key] for key in ("divide_by", "min", "max") if spec.get(key) is not None}
+    for name, number in {**numbers, spec["from_host"]: found}.items() if numbers else ():
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise ValueError(f"{describe(spec)}: {name} is {number!r}; it must be a whole number")
+    if "divide_by" in numbers:
+        if numbers["divide_by"] < 1:
+            raise ValueError(f"{describe(spec)}: divide_by must be at least 1")
+        found //= numbers["divide_by"]
+    found = max(found, numbers["min"]) if "min" in numbers else found
+    return min(found, numbers["max"]) if "max" in numbers else found

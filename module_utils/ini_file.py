@@ -2,7 +2,7 @@
 """INI files as OpenStack reads them (oslo.config): render, parse, compare. Pure functions, no I/O.
 
 Everything here works on one shape: {section: {option: [value, ...]}}, each value a str. An option that is given more
-than once (MultiOpt) has more than one value.
+than once (MultiOpt) has more than one value. The module layers makes it of what a caller gives.
 """
 
 from __future__ import annotations
@@ -10,37 +10,6 @@ from __future__ import annotations
 from ansible.module_utils.masking import mask_changed, mask_value
 
 HEADER = "# Managed by nova-ansible: what is changed here is overwritten. Change the inventory instead.\n"
-
-
-def normalise(ini: dict) -> dict:
-    """Turn the caller's dict into the common shape: drop null options and empty sections, spell booleans in lower case.
-
-    Raises ValueError with a text that names section, option and value.
-    """
-    result = {}
-    for section, options in ini.items():
-        if options is not None and not isinstance(options, dict):
-            raise ValueError(f"[{section}] must hold a dict of options, not {options!r}")
-        for option, value in (options or {}).items():
-            values = value if isinstance(value, list) else [value]
-            texts = [_text(section, option, item) for item in values if item is not None]
-            if texts:
-                result.setdefault(str(section), {})[str(option)] = texts
-    return result
-
-
-def _text(section: str, option: str, value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        raise ValueError(
-            f"[{section}] {option} holds a {type(value).__name__}; give a plain value, or a list of plain values to "
-            "repeat the option (a dict option of oslo.config is written as one text: 'key:value,key:value')"
-        )
-    text = str(value)
-    if "\n" in text:
-        raise ValueError(f"[{section}] {option} holds a line break; a value of an INI file is one line")
-    return text
 
 
 def section_order(section: str) -> tuple:
@@ -88,13 +57,13 @@ def changed_options(before: dict, after: dict) -> list:
     ]
 
 
-def show_changes(before: dict, after: dict, secrets=()) -> tuple:
-    """Return two texts with only the options that differ, secrets hidden, changed secrets marked."""
+def show_changes(before: dict, after: dict, assign: str = " = ", show=mask_value) -> tuple:
+    """Return two texts with only the options that differ, shown by show(option, value), changed secrets marked."""
     texts, sections = ([], []), ([], [])
     for section, option, old, new in changed_options(before, after):
 
         def line(value, option=option):
-            return f"{option} = {mask_value(option, value, secrets)}".rstrip()
+            return f"{option}{assign}{show(option, value)}".rstrip()
 
         for text, seen, lines in zip(texts, sections, mask_changed(old, new, line)):
             if lines and section not in seen:

@@ -7,6 +7,8 @@ A changed secret must still be seen to change, so the functions that show two si
 from __future__ import annotations
 
 import difflib
+import functools
+import json
 import re
 from urllib.parse import quote
 
@@ -33,11 +35,25 @@ def is_secret_option(name: str) -> bool:
     return bool(_SECRET_NAME.search(name))
 
 
+@functools.lru_cache(maxsize=256)
+def _forms(secret: str) -> list:
+    """Return how a secret is written in a file: as it is, in a URL, for oslo.config, a shell, or as JSON."""
+    shell = re.sub(r'(["\\$`])', r"\\\1", secret)
+    forms = {
+        secret,
+        quote(secret, safe=""),
+        secret.replace("$", "$$"),
+        shell,
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    }
+    return sorted(forms, key=len, reverse=True)
+
+
 def mask_text(text: str, secrets=()) -> str:
     """Hide the given secrets, every password inside a URL and those among the arguments of a command."""
     for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-        text = text.replace(quote(secret, safe=""), MASK)
+        for form in _forms(secret):
+            text = text.replace(form, MASK)
     text = _URL_PASSWORD.sub(rf"\1\2:{MASK}@", text)
     return _ARGUMENT.sub(rf"\1{MASK}", _QUERY_PASSWORD.sub(rf"\1{MASK}", text))
 

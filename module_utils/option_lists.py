@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from ansible.module_utils import ini_file
+from ansible.module_utils import layers
 from ansible.module_utils.option_catalogue import check_ini, group_key, resolve
 
 
@@ -27,9 +27,9 @@ def check_host(files: list, listed: dict, release: str, installed: dict, variabl
             continue
         path = file["path"]
         try:
-            ini = ini_file.normalise(file["ini"])
+            ini = layers.merge(file["layers"], path=path)
         except ValueError as error:
-            errors.append(f"{path}: {error}")
+            errors.append(str(error))
             continue
         known = catalogue(listed, namespaces)
         found, _deprecated = check_ini(ini, known, plugin_options(listed), declaring(listed), release)

@@ -26,6 +26,11 @@ def files(run_module, tmp_path):
     return run
 
 
+def made_of(options):
+    """Return what an entry with one layer of options gives."""
+    return [{"name": "test", "source": "here", "options": options}]
+
+
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -35,7 +40,7 @@ def test_all_kinds_of_entries_are_made_and_a_second_run_changes_nothing(files, t
     (tmp_path / "old").write_text("x")
     entries = [
         {"path": "d/sub", "state": "directory", "mode": "0750"},
-        {"path": "d/sub/a.conf", "ini": {"DEFAULT": {"debug": True}}},
+        {"path": "d/sub/a.conf", "layers": made_of({"DEFAULT": {"debug": True}})},
         {"path": "text", "text": "hello\n", "mode": "0600"},
         {"path": "copy", "source": str(tmp_path / "packaged"), "mode": "0644"},
         {"path": "old", "state": "absent"},
@@ -86,11 +91,13 @@ def test_secrets_never_leave_the_module_old_or_new_named_or_not(files):
         return [
             {
                 "path": "a.conf",
-                "ini": {
-                    "database": {"connection": f"mysql+pymysql://nova:{secret}@10.0.0.1/nova"},
-                    "keystone_authtoken": {"password": secret},
-                    "DEFAULT": {"description": f"holds {secret}"},
-                },
+                "layers": made_of(
+                    {
+                        "database": {"connection": f"mysql+pymysql://nova:{secret}@10.0.0.1/nova"},
+                        "keystone_authtoken": {"password": secret},
+                        "DEFAULT": {"description": f"holds {secret}"},
+                    }
+                ),
             },
             {"path": "openrc", "text": f"export OS_PASSWORD={secret}\nexport OS_USERNAME=admin\n"},
         ]
@@ -110,21 +117,24 @@ def test_secrets_never_leave_the_module_old_or_new_named_or_not(files):
 def test_no_secret_reaches_the_journal_of_the_target(files, monkeypatch):
     said = []
     monkeypatch.setattr("config_files.QuietModule.log", lambda _module, text, **_options: said.append(text))
-    files({"path": "a.conf", "ini": {"own": {"password": "unnamed4711x"}}}, {"path": "b", "text": "key: unnamed4711x"})
+    files(
+        {"path": "a.conf", "layers": made_of({"own": {"password": "unnamed4711x"}})},
+        {"path": "b", "text": "key: unnamed4711x"},
+    )
     assert len(said) == 1 and "a.conf" in said[0] and "unnamed4711x" not in said[0]
 
 
 def test_the_diff_of_a_packaged_file_shows_changed_options_not_comments(files, tmp_path):
     (tmp_path / "a.conf").write_text("# long\n# comments\n[DEFAULT]\nsame = 1\nold=2\n")
-    result = files({"path": "a.conf", "ini": {"DEFAULT": {"same": 1, "new": 3}}})
+    result = files({"path": "a.conf", "layers": made_of({"DEFAULT": {"same": 1, "new": 3}})})
     assert "same" not in result["diff"][0]["before"] + result["diff"][0]["after"]
     assert "old = 2" in result["diff"][0]["before"] and "new = 3" in result["diff"][0]["after"]
 
 
 def test_a_layout_that_differs_is_still_a_change_one_can_see(files, tmp_path):
-    files({"path": "a.conf", "ini": {"DEFAULT": {"a": 1}}})
+    files({"path": "a.conf", "layers": made_of({"DEFAULT": {"a": 1}})})
     (tmp_path / "a.conf").write_text("[DEFAULT]\na=1\n")
-    result = files({"path": "a.conf", "ini": {"DEFAULT": {"a": 1}}})
+    result = files({"path": "a.conf", "layers": made_of({"DEFAULT": {"a": 1}})})
     assert result["changed"] and result["diff"][0]["before"] != result["diff"][0]["after"]
 
 
@@ -152,11 +162,22 @@ def test_a_link_to_a_directory_on_another_disk_is_kept(files, tmp_path):
         ({"path": "a", "text": "x", "group": "nobodyhere"}, ["group nobodyhere does not exist"]),
         ({"path": "a", "text": "x", "mode": "640"}, ["mode 640", '"0640"']),
         ({"path": "a", "text": "x", "mode": "416"}, ["mode 416"]),
-        ({"path": "a"}, ["one of ini, text, source"]),
-        ({"path": "a", "text": "x", "ini": {}}, ["one of ini, text, source"]),
-        ({"path": "a", "text": "x", "validate": ["nova.conf"]}, ["validate needs `ini`"]),
+        ({"path": "a"}, ["one of layers, text, source"]),
+        ({"path": "a", "text": "x", "layers": made_of({})}, ["one of layers, text, source"]),
+        ({"path": "a", "text": "x", "validate": ["nova.conf"]}, ["validate needs `layers`"]),
+        ({"path": "a", "text": "x", "optional": True}, ["optional needs `layers`"]),
+        (
+            {"path": "a", "layers": made_of({}), "format": "yaml", "validate": ["nova.conf"]},
+            ["validate needs `layers`"],
+        ),
         ({"path": "a", "state": "directory", "text": "x"}, ["no content"]),
-        ({"path": "a", "ini": {"DEFAULT": {"x": {"y": 1}}}}, ["[DEFAULT] x", "dict"]),
+        ({"path": "a", "state": "link"}, ["state link takes target"]),
+        ({"path": "a", "state": "link", "text": "x"}, ["state link takes target"]),
+        ({"path": "a", "target": "/x"}, ["one of layers, text, source"]),
+        ({"path": "a", "state": "link", "target": "/x", "mode": "0777"}, ["a link has no mode"]),
+        ({"path": "full", "state": "link", "target": "/x"}, ["is a directory", "a link is expected"]),
+        ({"path": "none/a", "state": "link", "target": "/x"}, ["none does not exist"]),
+        ({"path": "a", "layers": made_of({"DEFAULT": {"x": {"y": 1}}})}, ["[DEFAULT] x", "dict"]),
         ({"path": "a", "source": "/no/such/file"}, ["/no/such/file"]),
         ({"path": "full", "state": "absent"}, ["not empty"]),
         ({"path": "full", "text": "x"}, ["is a directory"]),
@@ -180,7 +201,12 @@ def test_every_problem_is_named_at_once(files):
 
 def test_check_mode_predicts_on_a_machine_without_packages(files, tmp_path):
     entries = [
-        {"path": "etc/nova/nova.conf", "ini": {"DEFAULT": {"a": 1}}, "group": "novahere", "validate": ["nova.conf"]},
+        {
+            "path": "etc/nova/nova.conf",
+            "layers": made_of({"DEFAULT": {"a": 1}}),
+            "group": "novahere",
+            "validate": ["nova.conf"],
+        },
         {"path": "etc/nova/api-paste.ini", "source": "/no/such/file"},
     ]
     result = files(*entries, check=True)
@@ -213,3 +239,32 @@ def test_bytes_that_are_no_text_survive_and_can_be_shown(files, tmp_path):
     assert (tmp_path / "copy").read_bytes() == b"caf\xe9\n"
     json.dumps(result["diff"]).encode("ascii")
     assert "caf?" in result["diff"][0]["after"]
+
+
+def test_a_link_is_made_changed_and_kept(files, tmp_path):
+    entry = {"path": "link", "state": "link", "target": "/etc/one"}
+    predicted = files(entry, check=True)
+    assert not os.listdir(tmp_path)
+    done = files(entry)
+    assert predicted["diff"] == done["diff"] and done["changed"] and os.readlink(tmp_path / "link") == "/etc/one"
+    assert done["diff"][0]["after"] == "-> /etc/one\n"
+    assert not files(entry)["changed"]
+    moved = files({**entry, "target": "/etc/two"})
+    assert (moved["diff"][0]["before"], moved["diff"][0]["after"]) == ("-> /etc/one\n", "-> /etc/two\n")
+    assert os.readlink(tmp_path / "link") == "/etc/two" and os.listdir(tmp_path) == ["link"]
+
+
+def test_a_file_in_place_of_a_link_is_replaced_and_shown(files, tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "link").write_text("password = unnamed4711x\nold = 1\n")
+    result = files({"path": "link", "state": "link", "target": str(tmp_path / "precious")})
+    assert os.readlink(tmp_path / "link") == str(tmp_path / "precious")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert "old = 1" in result["diff"][0]["before"] and "unnamed4711x" not in json.dumps(result)
+    assert result["diff"][0]["after"] == f"-> {tmp_path / 'precious'}\n"
+
+
+def test_a_link_in_place_of_a_file_is_shown(files, tmp_path):
+    (tmp_path / "a").symlink_to("/nowhere")
+    shown = files({"path": "a", "layers": made_of({"DEFAULT": {"x": 1}})})["diff"][0]
+    assert shown["before"] == "-> /nowhere\n" and shown["after"].endswith("[DEFAULT]\nx = 1\n")

@@ -239,16 +239,20 @@ def test_a_child_that_dies_or_hangs_is_an_error_too(tmp_path, monkeypatch, names
     assert len(report["errors"]) == 1 and words in report["errors"][0]
 
 
+def one_layer(options):
+    return [{"name": "test", "source": "here", "options": options}]
+
+
 def test_a_bad_option_in_one_file_keeps_every_file_as_it_was(installed, run_module, tmp_path):
     good, bad = tmp_path / "good.conf", tmp_path / "bad.conf"
     files = [
-        {"path": str(good), "ini": {"DEFAULT": {"a": 1}}},
-        {"path": str(bad), "ini": {"DEFAULT": {"my_iq": 1}}, "validate": ["nova.conf"]},
+        {"path": str(good), "layers": one_layer({"DEFAULT": {"a": 1}})},
+        {"path": str(bad), "layers": one_layer({"DEFAULT": {"my_iq": 1}}), "validate": ["nova.conf"]},
     ]
     result = run_module("config_files", {"files": files})
     assert result["failed"] and f"{bad}: [DEFAULT] my_iq" in result["msg"]
     assert not good.exists() and not bad.exists()
-    files[1]["ini"] = {"DEFAULT": {"my_ip": 1}, "neutron": {"os_region": "r"}}
+    files[1]["layers"] = one_layer({"DEFAULT": {"my_ip": 1}, "neutron": {"os_region": "r"}})
     result = run_module("config_files", {"files": files})
     assert result["validated"] == [str(bad)] and "old name" in result["deprecated"][0]
     assert run_module("config_files", {"files": files})["validated"] == [], "unchanged files cost nothing"
@@ -256,7 +260,7 @@ def test_a_bad_option_in_one_file_keeps_every_file_as_it_was(installed, run_modu
 
 
 def test_a_namespace_that_is_not_installed_is_an_error_in_a_run(installed, run_module, tmp_path):
-    files = [{"path": str(tmp_path / "a"), "ini": {"DEFAULT": {"a": 1}}, "validate": ["neutron.ml2"]}]
+    files = [{"path": str(tmp_path / "a"), "layers": one_layer({"DEFAULT": {"a": 1}}), "validate": ["neutron.ml2"]}]
     result = run_module("config_files", {"files": files})
     assert result["failed"] and "namespace neutron.ml2" in result["msg"] and "install the package" in result["msg"]
     assert not (tmp_path / "a").exists()
