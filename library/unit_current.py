@@ -32,6 +32,13 @@ options:
         type: list
         elements: str
         default: []
+      reload_files:
+        description:
+          - Paths or patterns of what the unit reads again when it is told to, such as a certificate. When one is newer
+            than the unit's start and its last reload, and no restart is due, the unit is reloaded.
+        type: list
+        elements: str
+        default: []
       state: {description: State to be in., type: str, choices: [started, stopped], default: started}
       enabled: {description: Whether it starts at boot., type: bool, default: true}
       package: {description: Package that brings the unit; for the message when it is missing., type: str}
@@ -72,6 +79,12 @@ restarted:
   type: list
   elements: dict
   sample: [{unit: nova-conductor.service, newer: [/etc/nova/nova.conf]}]
+reloaded:
+  description: Units that were told to read their files again.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{unit: haproxy.service, newer: [/etc/haproxy/cloud.pem]}]
 stopped: {description: Units that ran and shall not., returned: always, type: list, elements: str}
 enabled: {description: Units that now start at boot., returned: always, type: list, elements: str}
 disabled: {description: Units that no longer start at boot., returned: always, type: list, elements: str}

@@ -57,6 +57,16 @@ def units_of(*keys: str) -> Callable[[dict, Given, list], dict]:
     return arguments
 
 
+def plain(files: list) -> list:
+    """Return files without the mark of the operator's layers, which only the control node reads."""
+    return [
+        {**file, "layers": [{key: layer[key] for key in layer if key != "operator"} for layer in file["layers"]]}
+        if file.get("layers")
+        else file
+        for file in files
+    ]
+
+
 def database_arguments(part: dict, given: Given, _changed_paths: list) -> dict:
     """Return the arguments of service_databases: our own server over its socket, or an external one."""
     admin = given.database_admin
@@ -96,7 +106,7 @@ STAGES = (
         "files",
         "config_files",
         ("files",),
-        lambda part, given, _paths: {"files": part["files"], "secrets": list(given.secrets)},
+        lambda part, given, _paths: {"files": plain(part["files"]), "secrets": list(given.secrets)},
     ),
     Stage("foundation", "unit_current", ("foundation",), units_of("foundation")),
     Stage("databases", "service_databases", ("databases",), database_arguments),

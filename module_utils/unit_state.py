@@ -21,6 +21,9 @@ PROPERTIES = (
     "ExecMainStatus",
     "ExecMainStartTimestampMonotonic",
     "ActiveEnterTimestampMonotonic",
+    "StateChangeTimestampMonotonic",
+    "CanReload",
+    "ReloadResult",
 )
 _NOISE = re.compile(
     r" (?:TRACE|ERROR|CRITICAL) \S+ *[~^]*$"  # the underlining of code in a Python traceback
@@ -51,6 +54,18 @@ def started_at(show: dict) -> float:
         return 0.0
     stamps = [int(show.get(f"{name}TimestampMonotonic") or 0) for name in ("ExecMainStart", "ActiveEnter")]
     return min([stamp for stamp in stamps if stamp] or [0]) / 1e6
+
+
+def told_at(show: dict) -> float:
+    """Return when the unit last read its files: at its start, or at a reload that succeeded since.
+
+    A unit that runs changes its state only for a reload, whoever asked for it. The start of ExecReload tells less: it
+    is shown in whole seconds, and forgotten at the next daemon-reload.
+    """
+    entered, changed = (int(show.get(f"{name}TimestampMonotonic") or 0) for name in ("ActiveEnter", "StateChange"))
+    if runs(show) and changed > entered > 0 and show.get("ReloadResult", "success") == "success":
+        return changed / 1e6
+    return started_at(show)
 
 
 def runs(show: dict) -> bool:

@@ -81,7 +81,7 @@ def _folder_changed(path: str, start: float) -> bool:
 
 
 def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bool, offset: float) -> dict:
-    """Return {verb: start|restart|stop|"", newer, enabling} for one unit."""
+    """Return {verb: start|restart|reload|stop|"", newer, enabling} for one unit."""
     if show["LoadState"] == "not-found":  # most packages enable their units themselves
         return {"verb": "start" if unit["state"] == "started" else "", "newer": [], "enabling": ""}
     enabling = unit_state.enabling(show, unit["enabled"])
@@ -98,7 +98,10 @@ def decide(unit: dict, show: dict, triggers: dict, changed_files, check_mode: bo
     newer = newer_files([*unit["files"], *own], unit_state.started_at(show) + offset, changed_files, check_mode)
     if show["NeedDaemonReload"] == "yes" and not newer:
         newer = [show["FragmentPath"]]
-    return {"verb": "restart" if newer else "", "newer": newer, "enabling": enabling}
+    if newer or not unit.get("reload_files"):
+        return {"verb": "restart" if newer else "", "newer": newer, "enabling": enabling}
+    newer = newer_files(unit["reload_files"], unit_state.told_at(show) + offset, changed_files, check_mode)
+    return {"verb": "reload" if newer else "", "newer": newer, "enabling": enabling}
 
 
 def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, triggers: dict) -> tuple:
@@ -121,6 +124,18 @@ def bring_up(systemd: Systemd, names: list, timeout: int, settle: float, trigger
     states = {name: f"{unit_state.describe(shows[name])} after {now - begin:.0f} s" for name in names}
     failed = {n: states[n] for n in names if verdicts[n] == "broken" or (late and verdicts[n] == "wait")}
     return failed, {n: states[n] for n in names if verdicts[n] == "wait" and n not in failed}
+
+
+def reload(systemd: Systemd, names: list) -> dict:
+    """Let units read their files again; return the state of those that did not, or that died of it."""
+    for name in names:
+        systemd.call("reload", "--", name, check=False)
+    shows = systemd.show(names)
+    return {
+        name: f"{unit_state.describe(show)} after a reload, whose result is {show.get('ReloadResult', 'unknown')}"
+        for name, show in shows.items()
+        if not unit_state.runs(show) or show.get("ReloadResult", "success") != "success"
+    }
 
 
 def needs_reload(name: str, show: dict) -> bool:
@@ -146,6 +161,10 @@ def read_units(module, systemd: Systemd, units: dict) -> dict:
     if wanted_but("masked"):
         names = ", ".join(wanted_but("masked"))
         module.fail_json(msg=f"Somebody masked {names}; run 'systemctl unmask' on them, or give state: stopped")
+    deaf = [n for n, u in units.items() if u["reload_files"] and shows[n].get("CanReload") == "no"]
+    deaf = sorted(name for name in deaf if unit_state.runs(shows[name]))
+    if deaf:
+        module.fail_json(msg=f"{', '.join(deaf)} cannot be reloaded; list what it reads in files, not in reload_files")
     if wanted_but("not-found") and not module.check_mode:
         hints = [f"{n} (package {units[n]['package'] or n.rsplit('.', 1)[0]}?)" for n in wanted_but("not-found")]
         module.fail_json(msg=f"These units do not exist, install what brings them: {', '.join(hints)}")
@@ -159,11 +178,14 @@ def act(module, systemd: Systemd, result: dict, triggers: dict) -> None:
         if names:
             systemd.call(verb, "--", *names)
     to_run = result["started"] + [entry["unit"] for entry in result["restarted"]]
-    if not to_run:
-        return
-    failed, unfinished = bring_up(systemd, to_run, params["timeout"], params["settle"], triggers)
+    to_reload = [entry["unit"] for entry in result["reloaded"]]
+    failed, unfinished = {}, {}
+    if to_run:
+        failed, unfinished = bring_up(systemd, to_run, params["timeout"], params["settle"], triggers)
+    if to_reload:
+        failed.update(reload(systemd, to_reload))
     if failed:
-        lines = [f"{len(failed)} of {len(to_run)} units failed."]
+        lines = [f"{len(failed)} of {len(to_run + to_reload)} units failed."]
         for name, state in list(failed.items())[:TOLD]:
             words = [mask_text(line, params["secrets"]) for line in systemd.last_words(name, began)]
             lines += [f"{name} is {state}; its last words:", *(f"    {line}" for line in words or ["(none)"])]
@@ -188,6 +210,7 @@ def argument_spec() -> dict:
     unit_spec = {
         "name": {"type": "str", "required": True},
         "files": {"type": "list", "elements": "str", "default": []},
+        "reload_files": {"type": "list", "elements": "str", "default": []},
         "state": {"choices": ["started", "stopped"], "default": "started"},
         "enabled": {"type": "bool", "default": True},
         "package": {"type": "str"},
@@ -230,6 +253,7 @@ def run(module) -> None:
     result = {
         "started": chosen("verb", "start"),
         "restarted": [{"unit": name, "newer": plans[name]["newer"]} for name in chosen("verb", "restart")],
+        "reloaded": [{"unit": name, "newer": plans[name]["newer"]} for name in chosen("verb", "reload")],
         "stopped": chosen("verb", "stop"),
         "enabled": chosen("enabling", "enable"),
         "disabled": chosen("enabling", "disable"),

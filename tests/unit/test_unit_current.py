@@ -154,6 +154,110 @@ def test_what_does_not_run_is_started(decide, state):
     assert decide(-10, ActiveState=state)["verb"] == "start"
 
 
+@pytest.fixture
+def decide_reload(decide):
+    """Return decide_reload(seconds, told=None, **changes): as decide, but the file is one that a reload reads.
+
+    `told` is how long after its start the unit was reloaded.
+    """
+
+    def run(seconds=None, told=None, **changes):
+        unit = {"files": [], "reload_files": [decide.file]}
+        entered = START + 0.1
+        changed = entered if told is None else START + told
+        stamps = {"ActiveEnter": entered, "StateChange": changed}
+        shown = {f"{name}TimestampMonotonic": f"{stamp * 1e6:.0f}" for name, stamp in stamps.items()}
+        return decide(seconds, unit=unit, **{**shown, **changes})
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told", "verb"), [(-10, None, ""), (+10, None, "reload"), (+10, 200, ""), (+300, 200, "reload")]
+)
+def test_a_unit_is_reloaded_for_a_file_newer_than_its_start_and_its_last_reload(decide_reload, seconds, told, verb):
+    assert decide_reload(seconds, told)["verb"] == verb
+
+
+def test_a_reload_that_failed_told_the_unit_nothing(decide_reload):
+    assert decide_reload(+10, 200, ReloadResult="exit-code")["verb"] == "reload"
+
+
+def test_what_is_written_while_a_unit_gets_ready_is_not_taken_for_read():
+    ready = {**SSH, "StateChangeTimestampMonotonic": SSH["ActiveEnterTimestampMonotonic"]}
+    assert unit_state.told_at(ready) == START
+    assert unit_state.told_at({**SSH, "StateChangeTimestampMonotonic": "2500000000"}) == 2500
+
+
+def test_a_restart_that_is_due_makes_a_reload_needless(decide, decide_reload):
+    unit = {"reload_files": [decide.file]}
+    assert decide(+10, unit=unit)["verb"] == "restart"
+    assert decide_reload(+10, NeedDaemonReload="yes")["verb"] == "restart"
+    assert decide_reload(+10, ActiveState="failed")["verb"] == "start"
+
+
+def test_check_mode_predicts_a_reload_for_a_file_that_would_change(decide, decide_reload):
+    assert decide_reload(None, 200, changed_files=[decide.file], check=True)["newer"] == [decide.file]
+
+
+class FakeModule:
+    """An AnsibleModule whose systemctl is a table: what each call wrote is kept."""
+
+    check_mode = False
+
+    def __init__(self, shows: str, params: dict):
+        self.shows, self.params, self.calls = shows, params, []
+
+    def run_command(self, command, **_options):
+        self.calls.append(command[2:])
+        return 0, self.shows if command[2] == "show" else "", ""
+
+    def exit_json(self, **result):
+        raise SystemExit(result)
+
+    def fail_json(self, msg, **result):
+        raise SystemExit({"failed": msg, **result})
+
+
+@pytest.fixture
+def reload_ssh(tmp_path):
+    """Return reload_ssh(**changes): (result, calls of systemctl) for a unit whose certificate is newer than it."""
+    (tmp_path / "cloud.pem").write_text("x")
+
+    def run(**changes):
+        stamps = {f"{name}TimestampMonotonic": "1" for name in ("ExecMainStart", "ActiveEnter", "StateChange")}
+        shown = {**SSH, **stamps, "FragmentPath": "", "CanReload": "yes", "ReloadResult": "success", **changes}
+        unit = {"name": "ssh", "files": [], "reload_files": [str(tmp_path / "cloud.pem")], "state": "started",
+                "enabled": True, "package": None}  # fmt: skip
+        params = {"units": [unit], "changed_files": [], "timeout": 1, "settle": 0, "secrets": []}
+        module = FakeModule("".join(f"{key}={value}\n" for key, value in shown.items()), params)
+        with pytest.raises(SystemExit) as ended:
+            unit_current.run(module)
+        return ended.value.code, [call for call in module.calls if call[0] != "show"]
+
+    run.file = str(tmp_path / "cloud.pem")
+    return run
+
+
+def test_a_reload_is_asked_of_systemd_and_told(reload_ssh):
+    result, calls = reload_ssh()
+    assert calls == [["reload", "--", "ssh.service"]]
+    assert result["changed"] and result["restarted"] == []
+    assert result["reloaded"] == [{"unit": "ssh.service", "newer": [reload_ssh.file]}]
+    assert f"reload (newer: {reload_ssh.file})" in result["diff"]["after"]
+
+
+def test_a_reload_that_fails_is_a_failure(reload_ssh):
+    result, _calls = reload_ssh(ReloadResult="exit-code")
+    assert "ssh.service is active (running) after a reload, whose result is exit-code" in result["failed"]
+    assert result["failed_units"] == ["ssh.service"]
+
+
+def test_a_unit_that_cannot_be_reloaded_is_refused(reload_ssh):
+    result, calls = reload_ssh(CanReload="no")
+    assert "ssh.service cannot be reloaded" in result["failed"] and calls == []
+
+
 @pytest.mark.parametrize(
     ("triggers", "result", "verb"),
     [

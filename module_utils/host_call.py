@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control node sends to host_state: of a plan only what the asked stages need, of the secrets only its own.
+
+Pure functions, no I/O; they run on the control node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible.module_utils import host_state as engine
+
+# Arguments that are sent only with the stage that uses them.
+OF_A_STAGE = {
+    "auth": "identity",
+    "region": "identity",
+    "database_admin": "databases",
+    "messaging_host": "messaging_users",
+    "computes": "cells",
+}
+# Arguments that are sent only to read the host.
+OF_A_LOOK = ("host", "kvm")
+
+
+def sent(arguments: Mapping, stages: Iterable, look: bool) -> dict:
+    """Return the arguments without what the stages do not use."""
+    stages = list(stages)
+    names = {stage.name for stage in stages}
+    plan = arguments["plan"]
+    reads = look or arguments.get("facts") is None
+    kept = {
+        name: value
+        for name, value in arguments.items()
+        if (name not in OF_A_STAGE or OF_A_STAGE[name] in names) and (name not in OF_A_LOOK or reads)
+    }
+    if look:
+        kept.pop("facts", None)
+    keys = {"host", *(key for stage in stages for key in stage.keys)}
+    kept["plan"] = {key: plan[key] for key in keys if key in plan}
+    return kept
+
+
+def texts(content: Any) -> Iterator[str]:
+    """Yield every text in a value, names of options too."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, Mapping):
+        for key, item in content.items():
+            yield str(key)
+            yield from texts(item)
+    elif isinstance(content, (list, tuple)):
+        for item in content:
+            yield from texts(item)
+
+
+def occurring(secrets: Iterable, content: Any) -> list:
+    """Return the secrets that occur in a value, in any spelling; a host learns only what it has to write or mask."""
+    text = "\n".join(texts(content))
+    known = sorted({str(secret) for secret in secrets if secret})
+    return [secret for secret in known if any(spelling in text for spelling in engine.spellings(secret))]
+
+
+def values_at(content: Any, path: Iterable) -> Any:
+    """Return what stands at a path of keys, or None."""
+    for key in path:
+        if not isinstance(content, Mapping) or key not in content:
+            return None
+        content = content[key]
+    return content
+
+
+def earlier_paths(variables: Mapping) -> list:
+    """Return the paths that earlier acting calls of this run changed.
+
+    They are those of results registered under a name that begins with `host_state`; a look has changed nothing.
+    """
+    found: list = []
+    for name in variables:
+        if name.startswith("host_state") and isinstance(variables[name], Mapping) and variables[name].get("acted"):
+            found += [path for path in variables[name].get("changed_paths") or [] if path not in found]
+    return found
+
+
+def nothing(arguments: Mapping) -> dict:
+    """Return the result of a call that has nothing to do."""
+    return {
+        "changed": False,
+        "pending": False,
+        "stages": {},
+        "acted": [],
+        "changed_paths": [],
+        "problems": [],
+        "facts": dict(arguments.get("facts") or {}),
+        "kvm": None,
+        "versions": {},
+    }
