@@ -39,9 +39,7 @@ lab-secrets: .venv
 
 ## make lab-shell      a shell on the controller of LAB_NAME, with the administrator's credentials
 lab-shell:
-	@ssh -t -F none -i .lab/$(LAB_NAME)/id_ed25519 -o UserKnownHostsFile=.lab/$(LAB_NAME)/known_hosts \
-	  -o ProxyCommand='ip netns exec nova-$(LAB_NAME) socat - TCP4:%h:%p' root@10.77.0.11 \
-	  bash --rcfile /root/openrc -i
+	@eval "$$(inventory/lab/lab.py --ssh) -t bash --rcfile /root/openrc -i"
 
 ## make lab-down       takes the machines of LAB_NAME away
 lab-down: .venv
@@ -60,7 +58,7 @@ verify: .venv
 	$(PLAYBOOK) -i $(INVENTORY) playbooks/verify.yml
 
 ## make option-lists   what options each release has, from its packages; needs about ten minutes a suite
-SUITES ?= bookworm trixie
+SUITES ?= $(shell inventory/lab/lab.py --suites)
 option-lists: .venv
 	for suite in $(SUITES); do \
 	  export LAB_NAME=options-$${suite:0:1} LAB_SUITE=$$suite LAB_LAYOUT=allinone; \

@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import leaks
 import pytest
 import testinfra
 import yaml
@@ -113,8 +114,8 @@ def secrets() -> dict:
 
 @pytest.fixture(scope="session")
 def secrets_in(secrets):
-    """Return find(text): names of the secrets that a text holds."""
-    return lambda text: sorted(name for name, value in secrets.items() if value in text)
+    """Return find(text): names of the secrets that a text holds, in whatever form."""
+    return lambda text: leaks.secrets_in(secrets, text)
 
 
 @pytest.fixture(scope="session")
@@ -125,16 +126,13 @@ def machines(request) -> dict:
     return {host.backend.host: host for host in hosts}
 
 
-# What a file may hold of secrets: words of 32 letters and digits or more, so that no secret travels to the machine.
-WORDS = "grep --no-messages --no-filename --only-matching --extended-regexp --text '[A-Za-z0-9]{32,}'"
-
-
 @pytest.fixture
-def words():
-    """Return read(host, folders, user, options): every long word in the files that a user can read."""
+def words(secrets):
+    """Return read(host, folders, user, options): every word as long as a secret in the files that a user can read."""
+    command = leaks.words_command(secrets)
 
     def read(host, folders: str, user: str = "root", options: str = "") -> str:
-        return host.run(f"runuser -u {user} -- {WORDS} --recursive --devices=skip {options} {folders}").stdout
+        return host.run(f"runuser -u {user} -- {command} --recursive --devices=skip {options} {folders}").stdout
 
     return read
 

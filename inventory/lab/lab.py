@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Dynamic inventory of the lab LAB_NAME on this computer; lists the machines it would have while it is not up."""
+"""Dynamic inventory of the lab LAB_NAME on this computer; lists the machines it would have while it is not up.
+
+Also says, for people and the Makefile: `--suites`, the suites that a lab can have; `--ssh`, the command that leads to
+the lab's controller.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -30,24 +35,37 @@ def read_secrets(path: Path) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
-def main() -> None:
+def read_plan(name: str, directory: Path, releases: dict) -> dict:
+    """Return what the lab consists of, else what it would consist of."""
+    state = directory / "state.json"
+    if state.exists():
+        return json.loads(state.read_text(encoding="utf-8"))
+    asked = {key: os.environ.get(f"LAB_{key.upper()}", "") for key in lab_plan.DEFAULTS}
+    layouts = lab_plan.load_layouts(str(ROOT / "roles/lab/files/layouts.json"))
+    return lab_plan.make_plan(name, asked, None, layouts, releases)
+
+
+def answer(arguments: list) -> str:
+    """Return what the script says to its arguments."""
+    releases = lab_plan.load_releases(str(ROOT / "roles/cloud/vars/main/releases.yml"))
+    if "--suites" in arguments:
+        return " ".join(lab_plan.suites(releases))
     name = os.environ.get("LAB_NAME") or "lab"
     directory = ROOT / ".lab" / name
-    layouts = lab_plan.load_layouts(str(ROOT / "roles/lab/files/layouts.json"))
-    state = directory / "state.json"
+    plan = read_plan(name, directory, releases)
+    if "--ssh" in arguments:
+        return shlex.join(lab_plan.shell_command(plan, str(directory)))
+    result = lab_plan.inventory(plan, str(directory), read_secrets(directory / "secrets.yml"), releases)
+    if "--host" in arguments:
+        result = result["_meta"]["hostvars"].get(arguments[arguments.index("--host") + 1], {})
+    return json.dumps(result, indent=2)
+
+
+def main() -> None:
     try:
-        if state.exists():
-            plan = json.loads(state.read_text(encoding="utf-8"))
-        else:
-            asked = {key: os.environ.get(f"LAB_{key.upper()}", "") for key in lab_plan.DEFAULTS}
-            plan = lab_plan.make_plan(name, asked, None, layouts)
+        print(answer(sys.argv[1:]))
     except lab_plan.PlanError as error:
         sys.exit(str(error))
-    result = lab_plan.inventory(plan, str(directory), read_secrets(directory / "secrets.yml"))
-    if "--host" in sys.argv:
-        result = result["_meta"]["hostvars"].get(sys.argv[sys.argv.index("--host") + 1], {})
-    json.dump(result, sys.stdout, indent=2)
-    print()
 
 
 if __name__ == "__main__":

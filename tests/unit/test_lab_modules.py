@@ -16,6 +16,7 @@ from ansible.module_utils import lab_process
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUTS = str(ROOT / "roles/lab/files/layouts.json")
+RELEASES = str(ROOT / "roles/cloud/vars/main/releases.yml")
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="labs belong to root")
 
 
@@ -27,8 +28,8 @@ def request_lab(run_module, tmp_path, monkeypatch):
     monkeypatch.setattr(lab_request.os, "geteuid", lambda: 0)
 
     def ask(check=False, **wanted):
-        args = {"root": str(tmp_path / ".lab"), "name": "x", "layouts": LAYOUTS, "minimum_disk_gb": 0, **wanted}
-        return run_module(lab_request, args, check)
+        args = {"root": str(tmp_path / ".lab"), "name": "x", "layouts": LAYOUTS, "releases": RELEASES, **wanted}
+        return run_module(lab_request, {"minimum_disk_gb": 0, **args}, check)
 
     return ask
 
@@ -42,6 +43,13 @@ def test_a_request_is_remembered_once(request_lab, tmp_path):
     assert (tmp_path / ".lab/x").stat().st_mode & 0o777 == 0o700
     again = request_lab()
     assert not again["changed"] and again["lab"] == made["lab"]
+
+
+def test_family_and_alphabet_are_remembered(request_lab):
+    made = request_lab(family="ipv6", alphabet="special")["lab"]
+    assert (made["family"], made["alphabet"]) == ("ipv6", "special")
+    assert request_lab()["lab"] == made
+    assert "was made with LAB_FAMILY=ipv6" in request_lab(family="ipv4")["msg"]
 
 
 def test_two_labs_have_two_ports(request_lab, tmp_path):

@@ -103,6 +103,37 @@ def test_the_ways_out_listen_on_loopback_only():
     assert doors["forward-novnc-in"][2][1] == "TCP4:10.77.0.11:6080"
 
 
+def test_a_lab_of_ipv6_has_it_on_the_management_network_only():
+    steps = commands(lab_network.bridge_steps("lab", "/l", {}, "ipv6"))
+    assert "-n nova-lab address replace fd00:77::1/64 dev mgmt nodad" in steps
+    assert "-n nova-lab address replace 10.88.0.1/24 dev prov" in steps
+    machine = {"name": "compute1", "address": "fd00:77::21"}
+    steps = commands(lab_network.machine_steps("lab", machine, {}, {}))
+    assert "link add m21 netns nova-lab type veth peer name eth0 netns nova-lab.compute1" in steps
+    assert steps[-2:] == [
+        "-n nova-lab.compute1 address replace fd00:77::21/64 dev eth0 nodad",
+        "-n nova-lab.compute1 route replace default via fd00:77::1",
+    ]
+    assert not [step for step in steps if "10.77" in step]
+    whole = {**WHOLE, "mgmt": {**WHOLE["mgmt"], "addresses": {"fd00:77::1/64"}}}
+    inside = {**INSIDE, "eth0": {**INSIDE["eth0"], "addresses": {"fd00:77::21/64"}}}
+    assert lab_network.bridge_steps("lab", "/l", whole, "ipv6") == []
+    assert lab_network.machine_steps("lab", machine, whole, inside) == []
+
+
+def test_the_ways_of_a_lab_of_ipv6_end_there():
+    lab = {
+        "name": "lab",
+        "family": "ipv6",
+        "machines": [{"name": "controller1", "address": "fd00:77::11"}],
+        "forwards": [{"name": "novnc", "machine": "controller1", "port": 6080, "listen": 6081}],
+    }
+    doors = lab_network.doors(lab)
+    assert doors["apt"][2][0].startswith("TCP6-LISTEN:3142,bind=[fd00:77::1],")
+    assert doors["forward-novnc-in"][2][1] == "TCP6:[fd00:77::11]:6080"
+    assert doors["forward-novnc-out"][2][0].startswith("TCP4-LISTEN:6081,bind=127.0.0.1,")
+
+
 def test_a_namespace_of_another_checkout_is_left_alone(monkeypatch, tmp_path):
     other = {"mgmt": {**WHOLE["mgmt"], "alias": str(tmp_path)}}
     monkeypatch.setattr(lab_network, "links", lambda space: other)
@@ -132,8 +163,8 @@ def test_devices_are_read_from_ip(monkeypatch):
             "flags": ["UP", "LOWER_UP"],
             "ifalias": "/l",
             "addr_info": [
-                {"family": "inet", "local": "10.77.0.1", "prefixlen": 24},
-                {"family": "inet6", "local": "fe80::1", "prefixlen": 64},
+                {"family": "inet", "local": "10.77.0.1", "prefixlen": 24, "scope": "global"},
+                {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
             ],
         }
     ]

@@ -51,7 +51,7 @@ def test_a_mirror_that_does_not_answer_is_named(refusal, spoil):
     edit = f"cp -p {SOURCES} /tmp/sources && sed -i s/:3142/:3143/ {SOURCES}"
     spoil("controller1", edit, f"cat /tmp/sources > {SOURCES}")
     said = refusal()
-    assert "the package mirror http://10.77.0.1:3143/debian" in said
+    assert "the package mirror http://packages:3143/debian" in said
     assert "cannot be reached" in said and "/etc/apt/sources.list" in said
 
 

@@ -57,7 +57,9 @@ def devices() -> set:
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"LAB_SUITE": "buster"}, "LAB_SUITE is 'buster'; choose one of bookworm, trixie."),
+        ({"LAB_SUITE": "buster"}, "LAB_SUITE is 'buster'; choose one of bookworm, trixie"),
+        ({"LAB_FAMILY": "ipv5"}, "LAB_FAMILY is 'ipv5'; choose one of ipv4, ipv6."),
+        ({"LAB_ALPHABET": "long"}, "LAB_ALPHABET is 'long'; choose one of plain, special."),
         ({"LAB_LAYOUT": "ring"}, "LAB_LAYOUT is 'ring'; choose one of:"),
         ({"LAB_COMPUTES": "99"}, "LAB_COMPUTES is '99'; give a whole number from 1 to 20."),
         ({"LAB_NAME": "../etc"}, "LAB_NAME is '../etc'; use 1 to 12 characters"),

@@ -60,17 +60,30 @@ import signal
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_plan import (
     CACHE_PORT,
-    MANAGEMENT_GATEWAY,
     PREFIX,
     PROVIDER_GATEWAY,
     PlanError,
     control_path,
+    family_of,
+    gateway,
     lab_home,
     namespace,
+    number_of,
+    socat_protocol,
+    socket_host,
+    with_prefix,
 )
 from ansible.module_utils.lab_process import LabError, read_json, run, running, start, stop, tail, wait_gone
 
-BRIDGES = {"mgmt": MANAGEMENT_GATEWAY, "prov": PROVIDER_GATEWAY}
+
+def bridges(family: str) -> dict:
+    """Return the lab's own address on each of its bridges."""
+    return {"mgmt": with_prefix(gateway(family)), "prov": f"{PROVIDER_GATEWAY}/{PREFIX}"}
+
+
+def address_step(space: str, address: str, device: str) -> list:
+    """Return the arguments of `ip` that give an address; nobody else has it, so IPv6 need not ask around first."""
+    return ["-n", space, "address", "replace", address, "dev", device, *(["nodad"] if ":" in address else [])]
 
 
 def links(space: str) -> dict:
@@ -83,7 +96,9 @@ def links(space: str) -> dict:
             "up": "UP" in link["flags"],
             "master": link.get("master", ""),
             "alias": link.get("ifalias", ""),
-            "addresses": {f"{row['local']}/{row['prefixlen']}" for row in link["addr_info"] if row["family"] == "inet"},
+            "addresses": {
+                f"{row['local']}/{row['prefixlen']}" for row in link["addr_info"] if row["scope"] == "global"
+            },
         }
         for link in (json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else [])
     }
@@ -101,44 +116,45 @@ def check_owner(lab: str, directory: str) -> dict:
     return found
 
 
-def bridge_steps(lab: str, directory: str, found: dict) -> list:
+def bridge_steps(lab: str, directory: str, found: dict, family: str = "ipv4") -> list:
     """Return the arguments of `ip` that make what the lab's own namespace lacks."""
     space = namespace(lab)
     steps = []
     if not found:
         steps += [["netns", "add", space], ["-n", space, "link", "set", "lo", "up"]]
-    for bridge, address in BRIDGES.items():
+    for bridge, address in bridges(family).items():
         if bridge not in found:
             steps.append(["-n", space, "link", "add", bridge, "type", "bridge"])
             steps.append(["-n", space, "link", "set", bridge, "alias", directory])
-        if f"{address}/{PREFIX}" not in found.get(bridge, {}).get("addresses", ()):
-            steps.append(["-n", space, "address", "replace", f"{address}/{PREFIX}", "dev", bridge])
+        if address not in found.get(bridge, {}).get("addresses", ()):
+            steps.append(address_step(space, address, bridge))
         if not found.get(bridge, {}).get("up"):
             steps.append(["-n", space, "link", "set", bridge, "up"])
     return steps
 
 
-def machine_steps(lab: str, machine: dict, bridges: dict, found: dict) -> list:
+def machine_steps(lab: str, machine: dict, ports: dict, found: dict) -> list:
     """Return the arguments of `ip` that make what a machine's namespace lacks."""
     space, own = namespace(lab), namespace(lab, machine["name"])
-    number = machine["address"].rpartition(".")[2]
+    number = number_of(machine["address"])
     steps = []
     if not os.path.exists(f"/run/netns/{own}"):
         steps += [["netns", "add", own], ["-n", own, "link", "set", "lo", "up"]]
     for device, bridge, peer in (("eth0", "mgmt", f"m{number}"), ("eth1", "prov", f"p{number}")):
-        whole = peer in bridges and device in found
+        whole = peer in ports and device in found
         if not whole:
             # A namespace whose name is gone lives on while processes are in it, and so do its devices.
-            steps += [["-n", space, "link", "delete", peer]] if peer in bridges else []
+            steps += [["-n", space, "link", "delete", peer]] if peer in ports else []
             steps += [["-n", own, "link", "delete", device]] if device in found else []
             steps.append(["link", "add", peer, "netns", space, "type", "veth", "peer", "name", device, "netns", own])
             steps.append(["-n", own, "link", "set", device, "up"])
-        if not whole or bridges[peer]["master"] != bridge or not bridges[peer]["up"]:
+        if not whole or ports[peer]["master"] != bridge or not ports[peer]["up"]:
             steps.append(["-n", space, "link", "set", peer, "master", bridge, "up"])
-    fresh = f"m{number}" not in bridges
-    if fresh or f"{machine['address']}/{PREFIX}" not in found.get("eth0", {}).get("addresses", ()):
-        steps.append(["-n", own, "address", "replace", f"{machine['address']}/{PREFIX}", "dev", "eth0"])
-        steps.append(["-n", own, "route", "replace", "default", "via", MANAGEMENT_GATEWAY])
+    fresh = f"m{number}" not in ports
+    if fresh or with_prefix(machine["address"]) not in found.get("eth0", {}).get("addresses", ()):
+        way = gateway(family_of(machine["address"]))
+        steps.append(address_step(own, with_prefix(machine["address"]), "eth0"))
+        steps.append(["-n", own, "route", "replace", "default", "via", way])
     return steps
 
 
@@ -146,11 +162,13 @@ def doors(lab: dict) -> dict:
     """Return the lab's ways in and out: pid file name -> (what it is, namespace or empty, socat's two addresses)."""
     addresses = {machine["name"]: machine["address"] for machine in lab["machines"]}
     space = namespace(lab["name"])
-    listen = f"TCP4-LISTEN:{CACHE_PORT},bind={MANAGEMENT_GATEWAY},fork,reuseaddr,backlog=128"
+    way = gateway(lab.get("family", "ipv4"))
+    listen = f"{socat_protocol(way)}-LISTEN:{CACHE_PORT},bind={socket_host(way)},fork,reuseaddr,backlog=128"
     result = {"apt": ("package cache", space, [listen, "UNIX-CONNECT:../cache/apt.sock"])}
     for forward in lab["forwards"]:
         name = f"forward-{forward['name']}"
-        target = f"TCP4:{addresses[forward['machine']]}:{forward['port']}"
+        address = addresses[forward["machine"]]
+        target = f"{socat_protocol(address)}:{socket_host(address)}:{forward['port']}"
         result[f"{name}-in"] = ("", space, [f"UNIX-LISTEN:{name}.sock,fork,mode=600,unlink-early", target])
         listen = f"TCP4-LISTEN:{forward['listen']},bind=127.0.0.1,fork,reuseaddr,backlog=128"
         text = f"127.0.0.1:{forward['listen']} to {forward['machine']}:{forward['port']}"
@@ -173,7 +191,7 @@ def present(lab: dict, directory: str, check_mode: bool) -> list:
     """Make what is missing; return what that was."""
     name, actions = lab["name"], []
     found = check_owner(name, directory)
-    steps = bridge_steps(name, directory, found)
+    steps = bridge_steps(name, directory, found, lab.get("family", "ipv4"))
     for machine in lab["machines"]:
         steps += machine_steps(name, machine, found, links(namespace(name, machine["name"])))
     for step in steps:

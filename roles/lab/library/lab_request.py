@@ -6,8 +6,8 @@ DOCUMENTATION = r"""
 module: lab_request
 short_description: Decide what a lab consists of, and whether this computer can carry it
 description:
-  - Turns the name, suite, layout and number of computes of a lab into its machines, remembers that in the lab's
-    C(state.json), and returns it. What is not given is taken from there, else from the defaults.
+  - Turns the few words that describe a lab into its machines, remembers that in the lab's C(state.json), and returns
+    it. What is not given is taken from there, else from the defaults.
   - Refuses, before anything is changed, what cannot work - an unknown suite or layout, too many computes, a user who is
     not root, too little disk or memory, a kernel or file system without overlayfs.
 options:
@@ -23,8 +23,14 @@ options:
     description: File with the known layouts.
     type: path
     required: true
+  releases:
+    description: File with the catalog of releases; a suite that it names can be asked for.
+    type: path
+    required: true
   suite:
-    description: Debian suite of the machines; empty takes what the lab was made with, else C(trixie).
+    description:
+      - Debian suite of the machines; empty takes what the lab was made with, else that of the newest release that can
+        be deployed.
     type: str
     default: ""
   layout:
@@ -37,6 +43,17 @@ options:
     default: ""
   layer:
     description: Set of package layers to start new machines on; empty takes what the lab was made with, else none.
+    type: str
+    default: ""
+  family:
+    description:
+      - Family of the management network, C(ipv4) or C(ipv6); empty takes what the lab was made with, else C(ipv4).
+    type: str
+    default: ""
+  alphabet:
+    description:
+      - What the lab's secrets hold, C(plain) letters and digits or C(special) characters as well; empty takes what the
+        lab was made with, else C(plain).
     type: str
     default: ""
   minimum_disk_gb:
@@ -59,13 +76,14 @@ EXAMPLES = r"""
     root: "{{ playbook_dir }}/../.lab"
     name: lab
     layouts: "{{ role_path }}/files/layouts.json"
+    releases: "{{ playbook_dir }}/../roles/cloud/vars/main/releases.yml"
     suite: trixie
     computes: "2"
 """
 
 RETURN = r"""
 lab:
-  description: The lab - its name, suite, layout, computes, layer, machines and forwards.
+  description: The lab - its name, suite, layout, computes, layer, family, alphabet, machines and forwards.
   type: dict
   returned: success
 """
@@ -78,7 +96,15 @@ import shutil
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.lab_plan import PlanError, lab_home, load_layouts, make_plan, namespace
+from ansible.module_utils.lab_plan import (
+    DEFAULTS,
+    PlanError,
+    lab_home,
+    load_layouts,
+    load_releases,
+    make_plan,
+    namespace,
+)
 from ansible.module_utils.lab_process import LabError, free_port, locked, read_json, run, running, write_file
 
 
@@ -162,8 +188,9 @@ def decide(params: dict) -> tuple:
     """Return the lab as it was and as it shall be; raise what is against it."""
     directory, home = os.path.realpath(params["root"]), lab_home(params["root"], params["name"])
     before = read_json(os.path.join(home, "state.json"))
-    asked = {key: params[key] for key in ("suite", "layout", "computes", "layer")}
-    after = make_plan(params["name"], asked, before, load_layouts(params["layouts"]))
+    asked = {key: params[key] for key in DEFAULTS}
+    layouts, releases = load_layouts(params["layouts"]), load_releases(params["releases"])
+    after = make_plan(params["name"], asked, before, layouts, releases)
     if os.geteuid() != 0:
         raise LabError("The lab makes network namespaces and mounts: run this as root (sudo -E make lab-machines).")
     if after["layer"]:
@@ -192,10 +219,13 @@ def main() -> None:
             "root": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "layouts": {"type": "path", "required": True},
+            "releases": {"type": "path", "required": True},
             "suite": {"type": "str", "default": ""},
             "layout": {"type": "str", "default": ""},
             "computes": {"type": "str", "default": ""},
             "layer": {"type": "str", "default": ""},
+            "family": {"type": "str", "default": ""},
+            "alphabet": {"type": "str", "default": ""},
             "minimum_disk_gb": {"type": "int", "default": 12},
             "check_memory": {"type": "bool", "default": True},
         },

@@ -10,14 +10,22 @@ import ipaddress
 import json
 import os
 import re
+import shlex
 
-SUITES = ("bookworm", "trixie")
-DEFAULTS = {"suite": "trixie", "layout": "split", "computes": 1, "layer": ""}
+# What can be asked for, in the order of the documentation; the suite's default is in the catalog of releases.
+DEFAULTS = {"suite": "", "layout": "split", "computes": 1, "layer": "", "family": "ipv4", "alphabet": "plain"}
+LASTING = ("suite", "layout", "family", "alphabet")  # a lab keeps these
 MAX_COMPUTES = 20
-MANAGEMENT_GATEWAY = "10.77.0.1"
 PROVIDER_GATEWAY = "10.88.0.1"
 PREFIX = 24
 CACHE_PORT = 3142
+CACHE_NAME = "packages"  # in /etc/hosts of every machine, so that a root file system fits both families
+# The management network of each family: what stands before a machine's number, and the length of the prefix.
+FAMILIES = {"ipv4": ("10.77.0.", 24), "ipv6": ("fd00:77::", 64)}
+GATEWAY_NUMBER = "1"
+# What new secrets hold besides letters and digits: every character that a URL, a shell, an ini file, a template or a
+# percent-encoding gives a meaning to and that a password may well have.
+ALPHABETS = {"plain": "", "special": "@:/#%+=$?"}
 SOCKET_PATH_MAX = 107  # sizeof(sun_path) - 1
 SSH_SUFFIX = 17  # ssh first makes ControlPath + "." + 16 characters, then renames
 
@@ -42,10 +50,58 @@ def lab_home(root: str, name: str) -> str:
     return os.path.join(os.path.realpath(root), check_name(name))
 
 
-def check_suite(suite: str) -> str:
-    if suite not in SUITES:
-        raise PlanError(f"LAB_SUITE is {suite!r}; choose one of {', '.join(SUITES)}.")
-    return suite
+def read_releases(text: str) -> dict:
+    """Return the releases of the catalog, oldest first, each with its suite and whether it can be deployed.
+
+    The inventory script runs with whatever Python a computer has, which may know no YAML. So this reads the lines of
+    the catalog itself, and only these: a release at the second level of `cloud_releases`, its suite at the third.
+    """
+    _, _, catalog = f"\n{text}".partition("\ncloud_releases:\n")
+    releases: dict = {}
+    for line in catalog.splitlines():
+        if re.match(r"[^\s#]", line):
+            break
+        row = re.match(r"  ([\w-]+):\s*(?:#.*)?$", line)
+        field = re.match(r"    (suite|deployable): *[\"']?([\w-]+)[\"']?\s*(?:#.*)?$", line)
+        if row:
+            releases[row[1]] = {"suite": "", "deployable": True}
+        elif field and releases:
+            value = field[2] if field[1] == "suite" else field[2].lower() not in ("false", "no")
+            releases[list(releases)[-1]][field[1]] = value
+    unclear = [name for name, row in releases.items() if not row["suite"]]
+    if unclear or not any(row["deployable"] for row in releases.values()):
+        what = f"says no suite of {', '.join(unclear)}" if unclear else "has no release that can be deployed"
+        raise PlanError(
+            f"The catalog of releases {what}; write each release as a row of its own below cloud_releases, and its "
+            "suite on a line of its own."
+        )
+    return releases
+
+
+def load_releases(path: str) -> dict:
+    """Return the releases that the file of the catalog has."""
+    with open(path, encoding="utf-8") as stream:
+        return read_releases(stream.read())
+
+
+def suites(releases: dict) -> dict:
+    """Return every suite of the catalog, oldest first, with its newest release, rather one that can be deployed."""
+    found: dict = {}
+    for deployable in (False, True):
+        found.update({row["suite"]: name for name, row in releases.items() if row["deployable"] is deployable})
+    return {suite: found[suite] for suite in dict.fromkeys(row["suite"] for row in releases.values())}
+
+
+def default_suite(releases: dict) -> str:
+    """Return the suite of the newest release that can be deployed."""
+    return [row["suite"] for row in releases.values() if row["deployable"]][-1]
+
+
+def check_choice(key: str, value: str, choices) -> str:
+    """Return what was asked for; refuse what is not among the choices."""
+    if value not in choices:
+        raise PlanError(f"LAB_{key.upper()} is {value!r}; choose one of {', '.join(choices)}.")
+    return value
 
 
 def check_computes(computes) -> int:
@@ -70,11 +126,11 @@ def load_layouts(path: str) -> dict:
 def merge_request(asked: dict, remembered: dict | None) -> dict:
     """Return the request: what was asked for now, else what the lab was made with, else the default.
 
-    An existing lab keeps its suite and layout: its machines are full of packages of the one and names of the other.
+    An existing lab keeps its suite, layout, family and alphabet: its machines are full of them.
     """
-    before = remembered or {}
+    before = {**{key: DEFAULTS[key] for key in ("family", "alphabet")}, **remembered} if remembered else {}
     result = {key: asked.get(key) or before.get(key) or default for key, default in DEFAULTS.items()}
-    for key in ("suite", "layout"):
+    for key in LASTING:
         if before.get(key) and result[key] != before[key]:
             name = before.get("name")
             raise PlanError(
@@ -84,7 +140,42 @@ def merge_request(asked: dict, remembered: dict | None) -> dict:
     return result
 
 
-def expand_machines(layout: dict, computes: int) -> list:
+def management_address(address: str, family: str) -> str:
+    """Return an IPv4 address of a layout in a family: number 21 of the network ends in 21 in both, as it is written."""
+    return FAMILIES[family][0] + address.rpartition(".")[2] if family != "ipv4" else address
+
+
+def family_of(address: str) -> str:
+    """Return the family of a management address."""
+    return "ipv6" if ":" in address else "ipv4"
+
+
+def gateway(family: str) -> str:
+    """Return the address of the lab's own namespace on the management network."""
+    return FAMILIES[family][0] + GATEWAY_NUMBER
+
+
+def with_prefix(address: str) -> str:
+    """Return a management address as `ip` takes it."""
+    return f"{address}/{FAMILIES[family_of(address)][1]}"
+
+
+def number_of(address: str) -> str:
+    """Return the number of a machine in the management network, which is part of the names of its devices."""
+    return re.split(r"[.:]", address)[-1]
+
+
+def socket_host(address: str) -> str:
+    """Return an address as socat and URLs take it before a port."""
+    return f"[{address}]" if family_of(address) == "ipv6" else address
+
+
+def socat_protocol(address: str) -> str:
+    """Return what socat calls TCP over the family of an address."""
+    return "TCP6" if family_of(address) == "ipv6" else "TCP4"
+
+
+def expand_machines(layout: dict, computes: int, family: str = "ipv4") -> list:
     """Return the machines of a layout: name, kind, address and groups of each."""
     machines = []
     for row in layout["machines"]:
@@ -94,7 +185,7 @@ def expand_machines(layout: dict, computes: int) -> list:
                 {
                     "name": f"{row['kind']}{index + 1}",
                     "kind": row["kind"],
-                    "address": str(ipaddress.IPv4Address(row["first_address"]) + index),
+                    "address": management_address(str(ipaddress.IPv4Address(row["first_address"]) + index), family),
                     "groups": list(row["groups"]),
                     "memory_mb": row.get("memory_mb", 1000),
                 }
@@ -106,15 +197,18 @@ def expand_machines(layout: dict, computes: int) -> list:
     return machines
 
 
-def make_plan(name: str, asked: dict, remembered: dict | None, layouts: dict) -> dict:
+def make_plan(name: str, asked: dict, remembered: dict | None, layouts: dict, releases: dict) -> dict:
     """Return the whole lab as data: what `state.json` holds and every later step reads."""
     check_name(name)
-    if asked.get("suite"):
-        check_suite(asked["suite"])
+    choices = {"suite": suites(releases), "family": FAMILIES, "alphabet": ALPHABETS}
+    for key in [key for key in choices if asked.get(key)]:
+        check_choice(key, asked[key], choices[key])
     if asked.get("layout"):
         check_layout(asked["layout"], layouts)
     request = merge_request(asked, remembered)
-    check_suite(request["suite"])
+    request["suite"] = request["suite"] or default_suite(releases)
+    for key, values in choices.items():
+        check_choice(key, request[key], values)
     layout = check_layout(request["layout"], layouts)
     computes = check_computes(request["computes"])
     ports = {forward["name"]: forward["listen"] for forward in (remembered or {}).get("forwards", [])}
@@ -124,7 +218,9 @@ def make_plan(name: str, asked: dict, remembered: dict | None, layouts: dict) ->
         "layout": request["layout"],
         "computes": computes,
         "layer": request["layer"],
-        "machines": expand_machines(layout, computes),
+        "family": request["family"],
+        "alphabet": request["alphabet"],
+        "machines": expand_machines(layout, computes, request["family"]),
         "forwards": [{**row, "listen": ports.get(row["name"], row["listen"])} for row in layout.get("forwards", [])],
     }
 
@@ -135,8 +231,9 @@ def namespace(lab: str, machine: str = "") -> str:
 
 
 def hosts_file(machines: list) -> str:
-    """Return /etc/hosts of every machine: all machines of the lab, each on its management address."""
+    """Return /etc/hosts of every machine: the package cache, and all machines, each on its management address."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
+    lines += [f"{gateway(family)} {CACHE_NAME}" for family in sorted({family_of(row["address"]) for row in machines})]
     lines += [f"{machine['address']} {machine['name']}" for machine in machines]
     return "\n".join(lines) + "\n"
 
@@ -167,31 +264,45 @@ def hash_text(text: str) -> int:
     return value
 
 
-def ssh_arguments(lab: str, lab_dir: str) -> str:
-    """Return ssh's options to reach a machine of the lab from outside its network namespace."""
-    options = {
+def ssh_options(lab: str, lab_dir: str, family: str = "ipv4") -> dict:
+    """Return the options with which ssh finds a machine of the lab from outside its network namespace, and knows it."""
+    proxy = {"ipv4": "TCP4:%h:%p", "ipv6": '"TCP6:[%h]:%p"'}[family]  # ssh gives it to a shell
+    return {
         "UserKnownHostsFile": f"{lab_dir}/known_hosts",
         "StrictHostKeyChecking": "yes",
         "IdentitiesOnly": "yes",
         "PreferredAuthentications": "publickey",
-        "ControlMaster": "auto",
-        "ControlPersist": "600s",
-        "ControlPath": f"{control_path(lab_dir)}/%h",
         "ServerAliveInterval": "10",
-        "ProxyCommand": f"'ip netns exec {namespace(lab)} socat - TCP4:%h:%p'",
+        "ProxyCommand": f"ip netns exec {namespace(lab)} socat - {proxy}",
     }
-    return "-F none " + " ".join(f"-o {key}={value}" for key, value in options.items())
 
 
-def inventory(plan: dict, lab_dir: str, secrets: dict, forwards: list | None = None) -> dict:
+def option_words(options: dict) -> list:
+    """Return ssh's options as words of a command."""
+    return ["-F", "none", *[word for key, value in options.items() for word in ("-o", f"{key}={value}")]]
+
+
+def ssh_arguments(lab: str, lab_dir: str, family: str = "ipv4") -> str:
+    """Return ssh's arguments for Ansible, which keeps its connections."""
+    shared = {"ControlMaster": "auto", "ControlPersist": "600s", "ControlPath": f"{control_path(lab_dir)}/%h"}
+    return shlex.join(option_words({**ssh_options(lab, lab_dir, family), **shared}))
+
+
+def shell_command(plan: dict, lab_dir: str) -> list:
+    """Return the ssh command that leads to the first controller of a lab."""
+    machine = next(row for row in plan["machines"] if "nova_controllers" in row["groups"])
+    options = option_words(ssh_options(plan["name"], lab_dir, family_of(machine["address"])))
+    return ["ssh", *options, "-i", f"{lab_dir}/id_ed25519", f"root@{machine['address']}"]
+
+
+def inventory(plan: dict, lab_dir: str, secrets: dict, releases: dict) -> dict:
     """Return Ansible's dynamic inventory of a lab; every value is literal, for readers that render nothing."""
-    ports = {forward["name"]: forward["listen"] for forward in forwards or plan["forwards"]}
     hostvars = {
         machine["name"]: {
             "ansible_host": machine["address"],
             "ansible_user": "root",
             "ansible_ssh_private_key_file": f"{lab_dir}/id_ed25519",
-            "ansible_ssh_common_args": ssh_arguments(plan["name"], lab_dir),
+            "ansible_ssh_common_args": ssh_arguments(plan["name"], lab_dir, family_of(machine["address"])),
             "ansible_python_interpreter": "/usr/bin/python3",
             "management_address": machine["address"],
             "provider_interface": "eth1",
@@ -205,9 +316,11 @@ def inventory(plan: dict, lab_dir: str, secrets: dict, forwards: list | None = N
     shared = {
         "lab_name": plan["name"],
         "lab_suite": plan["suite"],
+        "lab_release": suites(releases).get(plan["suite"], ""),
         "lab_directory": lab_dir,
         "lab_namespace": namespace(plan["name"]),
-        **{f"lab_{name}_url_base": f"http://127.0.0.1:{port}" for name, port in ports.items()},
+        "lab_secret_characters": ALPHABETS[plan.get("alphabet", DEFAULTS["alphabet"])],
+        **{f"lab_{row['name']}_url_base": f"http://127.0.0.1:{row['listen']}" for row in plan["forwards"]},
     }
     return {
         "_meta": {"hostvars": hostvars},

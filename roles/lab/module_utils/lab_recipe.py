@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.module_utils.lab_mirror import digest
-from ansible.module_utils.lab_plan import CACHE_PORT, MANAGEMENT_GATEWAY, sources_list
+from ansible.module_utils.lab_plan import CACHE_NAME, CACHE_PORT, sources_list
 
 PACKAGES = (
     "systemd",
@@ -67,7 +67,7 @@ def bootstrap_command(suite: str, target: str, sources: str, packages: tuple = P
 
 def cache_address() -> str:
     """Return where machines reach the package cache."""
-    return f"{MANAGEMENT_GATEWAY}:{CACHE_PORT}"
+    return f"{CACHE_NAME}:{CACHE_PORT}"
 
 
 def template_name(suite: str, architecture: str, mirror: dict) -> str:
