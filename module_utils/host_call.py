@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils import host_state as engine
+from ansible.module_utils import host_values
 
 # Arguments that are sent only with the stage that uses them.
 OF_A_STAGE = {
@@ -39,6 +40,39 @@ def sent(arguments: Mapping, stages: Iterable, look: bool) -> dict:
     keys = {"host", *(key for stage in stages for key in stage.keys)}
     kept["plan"] = {key: plan[key] for key in keys if key in plan}
     return kept
+
+
+def of_plan(plan: Mapping, host: Mapping) -> dict:
+    """Return the arguments that a plan holds: accounts, and what the host must have."""
+    found: dict = {name: plan[name] for name in ("auth", "region", "database_admin", "messaging_host") if name in plan}
+    requires = plan.get("requires") or {}
+    found["host"] = {
+        "interface": requires.get("interface") or "",
+        "tun": bool(requires.get("tun")),
+        "packages": plan.get("packages") or [],
+        "ports": plan.get("ports") or {},
+        **host,
+    }
+    kvm = requires.get("kvm")
+    if kvm:
+        found["kvm"] = {"require": kvm["require"], "repair": kvm["repair"], **kvm["policy"]}
+    return found
+
+
+def add_to_look(result: dict, plan: Mapping) -> None:
+    """Add to the result of a look what later tasks need: the name of a compute, repairs, the files with options."""
+    result["paths"] = [entry["path"] for entry in plan.get("files") or [] if entry.get("layers") is not None]
+    if "compute_name" in plan and result.get("facts"):
+        result["compute_name"] = host_values.resolve(plan["compute_name"], result["facts"])
+    kvm, wanted = result.get("kvm") or {}, (plan.get("requires") or {}).get("kvm") or {}
+    failed = kvm.get("verdict") == "fail"
+    result["repairs"] = kvm.get("repairs", []) if failed and wanted.get("repair") else []
+    if wanted.get("virt_type") == "kvm" and kvm.get("recommended_virt_type") not in ("kvm", None):
+        result["problems"] = [
+            *result["problems"],
+            f"nova_hypervisor_virt_type is kvm, but this host can only run {kvm['recommended_virt_type']}: "
+            f"{kvm.get('msg') or kvm.get('cause')} Take nova_hypervisor_virt_type out, or make KVM work.",
+        ]
 
 
 def texts(content: Any) -> Iterator[str]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of a file in named layers: merge them, and say which layer decides an option. Pure functions, no I/O.
 
-A layer is {name, source, options}: options are {section: {option: value}}, in a flat format {option: value}. A later
+A layer is {name, source, options}, and operator: true where it comes from config_overrides: options are {section: {option: value}}, in a flat format {option: value}. A later
 layer wins, null removes what an earlier one sets, a list repeats an option.
 
 Merged options have one shape in all formats, {section: {option: [value, ...]}}; a flat format has the section "".
@@ -16,7 +16,7 @@ from typing import Any
 from ansible.module_utils.formats import FLAT, FORMATS
 from ansible.module_utils.host_values import is_host_value
 
-LAYER_KEYS = {"name", "source", "options"}
+LAYER_KEYS = {"name", "source", "options", "operator"}
 
 
 def merge(layers: Iterable[dict], file_format: str = "ini", path: str = "") -> dict:
@@ -82,7 +82,7 @@ def add_overrides(files: list, overrides: list) -> tuple:
                     f'{path}: layer "{override["name"]}" overrides options, but the file is not made of options '
                     f"(it is given as {kind})"
                 )
-            layer = {"name": override["name"], "source": override.get("source"), "options": options}
+            layer = {"name": override["name"], "source": override.get("source"), "options": options, "operator": True}
             read(layer, entry.get("format") or "ini", path)
             entries[path] = {**entry, "layers": [*entry["layers"], layer]}
     return [entries[entry["path"]] for entry in files], list(unknown)

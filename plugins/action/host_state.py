@@ -39,7 +39,8 @@ class ActionModule(ActionBase):
         own = {name: arguments.pop(name, default) for name, default in OWN.items()}
         if not isinstance(arguments.get("plan"), dict):
             raise AnsibleActionFail("host_state needs a plan, as the filter host_plan makes it.")
-        look = boolean(arguments.get("look", False))
+        look, plan = boolean(arguments.get("look", False)), arguments["plan"]
+        arguments = {**arguments, **host_call.of_plan(plan, arguments.get("host") or {})}
         try:
             stages = engine.chosen(arguments["plan"], arguments.get("stages"), arguments.get("computes") or ())
         except ValueError as error:
@@ -59,6 +60,8 @@ class ActionModule(ActionBase):
             if listed:
                 sent["host"].setdefault("versions", sorted(listed["packages"]))
         result |= self._execute_module(module_name="host_state", module_args=sent, task_vars=task_vars)
+        if look and "problems" in result:
+            host_call.add_to_look(result, plan)
         if files and "problems" in result:
             if listed is None:
                 result["unlisted"] = own["option_release"]

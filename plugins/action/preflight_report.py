@@ -4,9 +4,8 @@
 Runs once, on the control node; it needs no connection and reads the result of each host once.
 
     preflight_report:
-      computes: [compute1]                # hosts that run guests, for the table of KVM
+      cloud: "{{ cloud }}"                # the model of the cloud: its computes, its config_overrides
       folder: /path/of/reports            # for kvm.json
-      unknown_overrides: []               # paths in config_overrides that no host renders
       register_name: host_state           # the variable in which each host keeps the result of its look
 """
 
@@ -38,14 +37,14 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _module, options = self.validate_argument_spec(
             argument_spec={
-                "computes": {"type": "list", "elements": "str", "default": []},
+                "cloud": {"type": "dict", "required": True},
                 "folder": {"type": "str"},
-                "unknown_overrides": {"type": "list", "elements": "str", "default": []},
                 "register_name": {"type": "str", "default": "host_state"},
             }
         )
         results = looks(task_vars["hostvars"], task_vars["ansible_play_hosts_all"], options["register_name"])
-        verdicts = preflight_report.verdicts(results, [host for host in options["computes"] if host in results])
+        groups, overrides = options["cloud"]["groups"], options["cloud"].get("overrides") or {}
+        verdicts = preflight_report.verdicts(results, [host for host in groups["nova_computes"] if host in results])
         if verdicts:
             result["table"] = kvm_report.table(verdicts)
             self.write(options["folder"], verdicts)
@@ -53,7 +52,9 @@ class ActionModule(ActionBase):
                 Display().display(line)
         for line in preflight_report.unlisted(results):
             Display().display(line)
-        found = preflight_report.problems(results, options["unknown_overrides"])
+        members = {host for hosts in groups.values() for host in hosts}
+        unknown = preflight_report.unknown_overrides(results, overrides, members)
+        found = preflight_report.problems(results, unknown)
         result.update(changed=False, problems=found, **preflight_report.summary(results))
         if found:
             result.update(failed=True, msg="\n".join(found))

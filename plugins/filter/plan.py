@@ -11,12 +11,16 @@ MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
     ansible.module_utils.__path__.append(MODULE_UTILS)
 
+from ansible.errors import AnsibleFilterError  # noqa: E402
 from ansible.module_utils import host_plan, layers  # noqa: E402  found only on the path that was just added
 
 
 def plan(components, host, cloud, owners, common, access) -> dict:
     """Return the plan of a host; see host_plan.host_plan."""
-    return host_plan.host_plan(components, host, cloud, owners, common, access, layers.add_overrides)
+    try:
+        return host_plan.host_plan(components, host, cloud, owners, common, access, layers.add_overrides)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 def compute_names(hostvars, hosts) -> list:
