@@ -119,3 +119,7 @@ def test_the_body_of_a_private_key_is_hidden(new, marked):
 @pytest.mark.parametrize("written", ['a$b`c"$', 'a$$b`c"$$', "a%24b%60c%22%24", 'a\\$b\\`c\\"\\$', 'a$b`c\\"$'])
 def test_a_secret_is_found_in_every_form_in_which_a_file_holds_it(written):
     assert masking.mask_text(f"x {written} y", ['a$b`c"$']) == "x *** y"
+
+
+def test_the_longest_form_of_a_secret_is_hidden_first():
+    assert masking.mask_text("x ab$$ y", ["ab$"]) == "x *** y"
