@@ -95,6 +95,18 @@ def occurring(secrets: Iterable, content: Any) -> list:
     return [secret for secret in known if any(spelling in text for spelling in engine.spellings(secret))]
 
 
+def secrets(templar: Any, paths: Iterable) -> list:
+    """Return the values of the secrets at the given paths ([variable, key, ...]) of a templar's variables."""
+    found, rendered = [], {}
+    for name, *keys in paths:
+        if name not in templar.available_variables:
+            continue
+        if name not in rendered:
+            rendered[name] = templar.template(templar.available_variables[name])
+        found.append(values_at(rendered[name], keys))
+    return [secret for secret in found if isinstance(secret, str)]
+
+
 def values_at(content: Any, path: Iterable) -> Any:
     """Return what stands at a path of keys, or None."""
     for key in path:

@@ -23,6 +23,7 @@ for package, folder in ((ansible.module_utils, ROOT / "module_utils"), (ansible.
 from ansible.module_utils.cloud.inventory import Catalogs, Inventory, inventory_problems  # noqa: E402
 from ansible.module_utils.cloud.model import GROUPS, cloud_model  # noqa: E402
 from ansible.module_utils.cloud.specs import secret_paths  # noqa: E402
+from ansible.plugins.plugin_utils.host_templates import templar_of  # noqa: E402
 from ansible.plugins.plugin_utils.inventory_levels import Levels, file_of  # noqa: E402
 
 OVERRIDES = "config_overrides"
@@ -55,7 +56,7 @@ class HostReader:
         if not self.action.holds_template(value):
             return value
         if self._templar is None:
-            self._templar = self.action.templar_of(self.hostvars, self.host)
+            self._templar = templar_of(self.action, self.hostvars, self.host)
         return self._templar.template(value)
 
 
@@ -149,14 +150,6 @@ class ActionModule(ActionBase):
             items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
             self._templates[id(value)] = (value, any(self.holds_template(item) for item in items))
         return self._templates[id(value)][1]
-
-    def templar_of(self, hostvars, host: str):
-        """Return a templar with everything that a task of this play sees on a host."""
-        manager = hostvars._variable_manager
-        variables = manager.get_vars(
-            play=self._task.get_play(), host=hostvars._inventory.get_host(host), task=self._task
-        )
-        return self._templar.copy_with_new_env(available_variables=variables)
 
 
 class Overrides:

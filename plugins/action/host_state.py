@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import ansible.module_utils
-from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable
+from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
@@ -79,20 +79,10 @@ class ActionModule(ActionBase):
         result["problems"] = [*result["problems"], *found]
 
     def secrets(self, paths: list | None, task_vars: dict) -> list:
-        """Return the values of the secrets that stand at the given paths of variables."""
+        """Return the values of the secrets at the given paths of variables, by default those of the cloud."""
         if paths is None:
             paths = host_call.values_at(task_vars.get("cloud"), ["secret_paths"]) or []
-        found, templated = [], {}
-        for name, *keys in paths:
-            if name not in task_vars:
-                continue
-            try:
-                if name not in templated:
-                    templated[name] = self._templar.template(task_vars[name])
-                found.append(host_call.values_at(templated[name], keys))
-            except AnsibleUndefinedVariable:  # it occurs in no plan then
-                continue
-        return [secret for secret in found if isinstance(secret, str)]
+        return host_call.secrets(self._templar, paths)
 
 
 def read_list(path: str | None) -> dict | None:
