@@ -39,6 +39,7 @@ def cloud_model(
     external: dict | None = None,
     overrides: dict | None = None,
     secret_paths: list | None = None,
+    nova_services: list | None = None,
     api_address: str | None = None,
     tls: dict | None = None,
 ) -> dict:
@@ -46,7 +47,8 @@ def cloud_model(
 
     release: row of the release catalog, with its name. groups: group -> hosts in the order of the inventory; a group
     that is left out is empty. addresses: host -> management address. external: `cloud_external`. overrides and
-    secret_paths are taken over as they are. api_address: the one address at which clients reach every API; without it
+    secret_paths are taken over as they are. nova_services: every service of Nova that a controller runs. api_address:
+    the one address at which clients reach every API; without it
     each API is reached at the first host of its group. tls: {ca_file} where the APIs are reached by https.
     """
     place = Place({name: list(groups.get(name) or []) for name in (*GROUPS, *groups)}, addresses, external or {})
@@ -69,6 +71,7 @@ def cloud_model(
         "external": [name for name in PLATFORM if place.is_external(name)],
         "endpoint_overrides": {name: endpoint_override(place, name) for name in OVERRIDABLE},
         "secret_paths": secret_paths or [],
+        "nova_services": list(nova_services or []),
         "overrides": overrides or {"all": [], "groups": {}, "hosts": {}, "order": {}},
     }
 
