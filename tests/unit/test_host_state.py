@@ -253,7 +253,8 @@ def test_check_mode_without_a_look_acts_on_nothing_either(state, fakes):
     assert result["changed"] and all(check for _name, check, _params in fakes.calls)
 
 
-def test_a_look_with_nothing_to_do_is_small(state):
+def test_a_look_with_nothing_to_do_is_small(state, fakes):
+    fakes.answers["http_answers"] = {"answers": [{"name": "keystone", "status": 200}], "unanswered": []}
     result = state(look=True)
     assert result["pending"] is False and result["problems"] == []
     assert all(set(entry) == {"changed", "seconds"} for name, entry in result["stages"].items())
@@ -309,6 +310,7 @@ def test_the_problems_of_the_host_come_first(state, fakes):
     fakes.answers["host_check"]["problems"] = ["10 MiB of memory"]
     fakes.answers["config_files"] = {"msg": "refused"}
     assert state(look=True, host={"address": "192.0.2.1"})["problems"] == ["10 MiB of memory", "refused"]
+    assert state(look=True)["problems"] == ["refused"], "nothing was asked of the host"
 
 
 # --- KVM ----------------------------------------------------------------------------------------------------------
