@@ -284,12 +284,14 @@ def play(tmp_path):
 
 
 def test_a_look_in_a_play_predicts_masks_and_tells_the_callback(play, tmp_path):
-    listed = {"packages": {"python3-nova": "1"}, "namespaces": {}, "auth_plugins": {}}
+    known = {"package": "python3-nova", "sections": {"DEFAULT": {"workers": "", "note": ""}}}
+    listed = {"packages": {"python3-nova": "1"}, "namespaces": {"nosuch.namespace": known}, "auth_plugins": {}}
     (tmp_path / "list.json").write_text(json.dumps(listed))
     done = play("--check", "--diff", "-vvv", "-e", "{report: false}")
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     assert f"files: {tmp_path}/one.conf (absent)" in output and "workers = 1" in output
+    assert output.count("cloud: [DEFAULT] debug") == 2, output
     assert "nova-pw-4711" not in output and "admin-pw-4711" not in output
     assert not (tmp_path / "one.conf").exists()
     tasks = {task["task"]: task for task in json.loads((tmp_path / "phases.json").read_text())["tasks"]}
