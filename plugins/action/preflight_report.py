@@ -47,17 +47,15 @@ class ActionModule(ActionBase):
         results = looks(task_vars["hostvars"], task_vars["ansible_play_hosts_all"], options["register_name"])
         verdicts = preflight_report.verdicts(results, [host for host in options["computes"] if host in results])
         if verdicts:
-            result["table"] = kvm_report.table(verdicts)
             self.write(options["folder"], verdicts)
-            for line in result["table"]:  # a result would be wrapped
+            for line in kvm_report.table(verdicts):  # a result would be wrapped
                 Display().display(line)
         for line in preflight_report.unlisted(results):
             Display().display(line)
         found = preflight_report.problems(results, options["unknown_overrides"])
-        result.update(changed=False, problems=found, **preflight_report.summary(results))
         if found:
-            result.update(failed=True, msg="\n".join(found))
-        return result
+            return {**result, "failed": True, "msg": "\n".join(found)}
+        return {**result, "changed": False, **preflight_report.summary(results)}
 
     def write(self, folder: str | None, verdicts: dict) -> None:
         """Write the report of KVM, outside of check mode."""
