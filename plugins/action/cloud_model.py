@@ -105,6 +105,7 @@ class ActionModule(ActionBase):
             addresses={host: given["management_address"] for host, given in inventory.variables.items()},
             external=cloud.get("cloud_external"),
             overrides=overrides,
+            nova_services=cloud["nova_controller_services"],
             secret_paths=secret_paths({**dict.fromkeys(catalogs.secrets, {"no_log": True}), **catalogs.specs}),
         )
 
