@@ -70,7 +70,8 @@ def short(path: Path) -> str:
 def role_data(role: str, kind: str) -> dict:
     """Return the variables of a role's `vars` or `defaults`: one file or the union of a folder's."""
     paths = files(f"roles/{role}/{kind}/main.yml", f"roles/{role}/{kind}/main/*.yml")
-    return {key: value for path in paths for key, value in (load(path) or {}).items()}
+    # A link gives a role the defaults of another one, whose variables they are.
+    return {key: value for path in paths if not path.is_symlink() for key, value in (load(path) or {}).items()}
 
 
 @functools.cache
@@ -155,7 +156,12 @@ ADDRESSES = {
     "compute1": "192.0.2.21",
 }
 EXTERNAL = {
-    "mariadb": {"address": "198.51.100.5", "port": 3306, "admin_user": "root", "admin_password": "placeholder-external-1"},
+    "mariadb": {
+        "address": "198.51.100.5",
+        "port": 3306,
+        "admin_user": "root",
+        "admin_password": "placeholder-external-1",
+    },
     "rabbitmq": {
         "address": "198.51.100.5",
         "port": 5672,
@@ -225,7 +231,9 @@ def variables_of(*globs: str) -> dict:
 
 def defaults() -> dict:
     """Return the defaults of the roles, and over them what the example inventory sets."""
-    return variables_of("roles/*/defaults/main.yml") | variables_of("inventory/example/group_vars/all/cloud.yml")
+    return variables_of("roles/*/defaults/main.yml", "roles/*/defaults/main/*.yml") | variables_of(
+        "inventory/example/group_vars/all/cloud.yml"
+    )
 
 
 def role_variables() -> dict:
@@ -263,6 +271,7 @@ class Plan:
             "cloud": self.cloud,
             "cloud_external": external,
             "inventory_hostname": host,
+            "playbook_dir": str(ROOT / "playbooks"),
             "management_address": ADDRESSES[host],
             "provider_interface": "eth1",
             "nova_release": release,
