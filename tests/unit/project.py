@@ -271,6 +271,10 @@ class Plan:
             "cloud": self.cloud,
             "cloud_external": external,
             "inventory_hostname": host,
+            "kvm_preflight_verdict": {
+                "recommended_virt_type": FACTS["kvm"]["virt_type"],
+                "recommended": {key: FACTS["kvm"][key] for key in ("cpu_mode", "cpu_models")},
+            },
             "playbook_dir": str(ROOT / "playbooks"),
             "management_address": ADDRESSES[host],
             "provider_interface": "eth1",

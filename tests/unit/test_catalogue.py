@@ -305,7 +305,7 @@ def test_nothing_listens_on_every_address(plan):
 
 def test_a_service_listens_on_the_address_of_its_host(plan):
     address = project.ADDRESSES[plan.shape.host]
-    for path, entry in plan.files.items():
+    for path in plan.files:
         if path.endswith("-uwsgi.ini"):
             assert plan.options(path)["uwsgi"]["http-socket"][0].startswith(f"{address}:"), path
 
