@@ -39,17 +39,18 @@ def cloud_model(
     external: dict | None = None,
     overrides: dict | None = None,
     secret_paths: list | None = None,
-    nova_services: list | None = None,
     api_address: str | None = None,
     tls: dict | None = None,
+    nova_services: list | None = None,
 ) -> dict:
     """Return the model of a cloud.
 
     release: row of the release catalog, with its name. groups: group -> hosts in the order of the inventory; a group
     that is left out is empty. addresses: host -> management address. external: `cloud_external`. overrides and
-    secret_paths are taken over as they are. nova_services: every service of Nova that a controller runs. api_address:
-    the one address at which clients reach every API; without it
-    each API is reached at the first host of its group. tls: {ca_file} where the APIs are reached by https.
+    secret_paths are taken over as they are. api_address: the one address at which clients reach every API; without it
+    each API is reached at the first host of its group. tls: {ca_file, cert, key} where the APIs are reached by https:
+    the authority that clients check, and the files with certificate and key on each host. nova_services: what the
+    controllers run of Nova.
     """
     place = Place({name: list(groups.get(name) or []) for name in (*GROUPS, *groups)}, addresses, external or {})
     place.api_address, place.scheme = api_address, "https" if tls else "http"
@@ -60,6 +61,7 @@ def cloud_model(
         "groups": place.groups,
         "scheme": place.scheme,
         "ca_file": (tls or {}).get("ca_file"),
+        "certificate": {name: tls.get(name) for name in ("cert", "key")} if tls else None,
         "api_address": client_address,
         "endpoints": {name: endpoints(place, name) for name in ENDPOINTS},
         "ports": dict(PORTS),
@@ -70,8 +72,8 @@ def cloud_model(
         "memcached": {"servers": memcached_servers(place)},
         "external": [name for name in PLATFORM if place.is_external(name)],
         "endpoint_overrides": {name: endpoint_override(place, name) for name in OVERRIDABLE},
-        "secret_paths": secret_paths or [],
         "nova_services": list(nova_services or []),
+        "secret_paths": secret_paths or [],
         "overrides": overrides or {"all": [], "groups": {}, "hosts": {}, "order": {}},
     }
 

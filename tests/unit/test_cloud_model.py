@@ -59,6 +59,7 @@ def test_one_controller():
         "groups": {**{name: ["controller1"] for name in GROUPS}, "nova_computes": ["compute1"]},
         "scheme": "http",
         "ca_file": None,
+        "certificate": None,
         "api_address": "10.0.0.1",
         "metadata": {"host": "10.0.0.1", "port": 8775, "scheme": "http"},
         "novncproxy_url": "http://10.0.0.1:6080/vnc_lite.html",
@@ -67,6 +68,7 @@ def test_one_controller():
         "memcached": {"servers": ["10.0.0.1:11211"]},
         "external": [],
         "endpoint_overrides": {"placement": None, "glance": None, "neutron": None},
+        "nova_services": [],
         "secret_paths": [],
         "overrides": {"all": [], "groups": {}, "hosts": {}, "order": {}},
     }

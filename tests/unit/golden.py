@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each shape of a cloud is made of, as files that a reviewer reads: tests/unit/golden/<release>/<shape>/.
+
+`.venv/bin/python tests/unit/golden.py` says which files differ from what the roles make now; `--write` writes them.
+Values that only the host knows are those of a host with four processors (project.FACTS) in configuration files, and as
+they are declared in plans. Secrets are placeholders.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import project
+import yaml
+
+HEAD = "---\n# Written by tests/unit/golden.py.\n# yamllint disable rule:line-length\n"
+FOLDER = project.ROOT / "tests/unit/golden"
+# The third host of the hyperconverged cloud is the second one with another address; test_catalogue compares the two.
+SHAPES = [*(shape for shape in project.SHAPES if shape != "hyperconverged-3"), *project.TLS_SHAPES]
+# Files that are shown as the host writes them.
+RENDERED = {
+    "nova.conf": "/etc/nova/nova.conf",
+    "neutron.conf": "/etc/neutron/neutron.conf",
+}
+# What a cloud with TLS adds.
+RENDERED_TLS = {
+    **RENDERED,
+    "keystone-uwsgi.ini": "/etc/keystone/keystone-uwsgi.ini",
+    "placement-api-uwsgi.ini": "/etc/placement/placement-api-uwsgi.ini",
+}
+
+
+class Dumper(yaml.SafeDumper):
+    """YAML as the linter likes it, without anchors: each value is shown where it is used."""
+
+    def increase_indent(self, flow=False, indentless=False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data) -> bool:
+        return True
+
+
+def text_node(dumper: Dumper, text: str) -> yaml.ScalarNode:
+    """Return a text as YAML shows it: one of several lines as a block."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Dumper.add_representer(str, text_node)
+
+
+def as_yaml(value) -> str:
+    """Return a value as YAML, its keys in their order."""
+    plain = json.loads(json.dumps(value))
+    return HEAD + yaml.dump(plain, Dumper=Dumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+def documents(release: str, shape: str) -> dict[str, str]:
+    """Return the text of each golden file of a shape by its name."""
+    plan = project.plan_of(shape, release)
+    tls = plan.shape.tls is not None
+    found = {"plan.yml": as_yaml(plan.parts)}
+    if tls:
+        shown = [key for key in plan.cloud if key not in ("release", "overrides", "secret_paths")]
+        found = {"cloud.yml": as_yaml({key: plan.cloud[key] for key in shown})}
+    rendered = RENDERED_TLS if tls else RENDERED
+    return found | {name: plan.text(path) for name, path in rendered.items() if path in plan.files}
+
+
+def wanted() -> dict[Path, str]:
+    """Return every golden file: its path and the text that it should have."""
+    return {
+        FOLDER / release / shape / name: text
+        for release in project.RELEASES
+        for shape in SHAPES
+        for name, text in documents(release, shape).items()
+    }
+
+
+def main() -> int:
+    """Write the golden files, or say which are not current."""
+    texts = wanted()
+    old = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    extra = [path for path in sorted(FOLDER.rglob("*")) if path.is_file() and path not in texts]
+    for path in [*old, *extra]:
+        print(project.short(path))
+        if "--write" in sys.argv[1:]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink() if path in extra else path.write_text(texts[path], encoding="utf-8")
+    return 0 if "--write" in sys.argv[1:] else bool(old or extra)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
