@@ -41,6 +41,20 @@ def sent(arguments: Mapping, stages: Iterable, look: bool) -> dict:
     return kept
 
 
+def checks(arguments: Mapping, listed: Mapping | None, now: float) -> dict:
+    """Return what a look checks the host for: what the plan needs of it, and what the task asks besides.
+
+    `listed` is the list of options of the release; versions of its packages tell who judges an option. Nothing is
+    checked where the task asks for nothing.
+    """
+    if not arguments.get("host"):
+        return {"versions": sorted(listed["packages"])} if listed else {}
+    plan = arguments["plan"]
+    needed = {"now": now, "packages": plan.get("packages") or [], "ports": plan.get("ports") or {}}
+    versions = {"versions": sorted(listed["packages"])} if listed else {}
+    return {**needed, **versions, **arguments["host"]}
+
+
 def texts(content: Any) -> Iterator[str]:
     """Yield every text in a value, names of options too."""
     if isinstance(content, str):

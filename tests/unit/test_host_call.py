@@ -90,6 +90,20 @@ def test_paths_of_earlier_acting_calls_are_passed_on():
     assert host_call.earlier_paths(variables) == ["/etc/a", "/etc/b"]
 
 
+def test_a_look_checks_the_host_for_what_its_plan_needs():
+    arguments = {"plan": {**PLAN, "ports": {"8774": ["nova-api"]}}, "host": {"suite": "trixie"}}
+    assert host_call.checks(arguments, {"packages": {"b": "1", "a": "1"}}, 7.0) == {
+        "now": 7.0,
+        "packages": ["nova-compute"],
+        "ports": {"8774": ["nova-api"]},
+        "versions": ["a", "b"],
+        "suite": "trixie",
+    }
+    own = {"packages": ["x"], "now": 1.0, "ports": {}}
+    assert host_call.checks({**arguments, "host": own}, None, 7.0) == own
+    assert host_call.checks({**arguments, "host": {}}, None, 7.0) == {}
+
+
 # --- the operator's options ---------------------------------------------------------------------------------------
 
 LISTED = {
