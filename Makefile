@@ -13,7 +13,7 @@ export LC_ALL := C.UTF-8
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300
 
 .PHONY: test-packages help lab lab-shell lab-machines lab-down lab-secrets \
-        deploy plan verify option-lists lint unit molecule test test-slow bench
+        deploy plan verify option-lists lint unit molecule test test-slow bench bench-scale
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -99,3 +99,7 @@ test: lint unit test-slow molecule
 ## make bench          times plain commands and ours on fresh lab machines, about 15 minutes (BENCH_ROUNDS, BENCH_KEEP)
 bench: .venv
 	$(BIN)/python tests/bench/bench.py
+
+## make bench-scale    what a further compute costs in a run that changes nothing (BENCH_LAB, BENCH_COMPUTES)
+bench-scale: .venv
+	$(BIN)/python tests/bench/bench_scale.py

@@ -125,6 +125,7 @@ import os
 
 from ansible.module_utils import host_state as engine
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.masking import forms
 
 
 class QuietModule(AnsibleModule):
@@ -170,8 +171,8 @@ def read(module: AnsibleModule) -> dict:
 def run(module: AnsibleModule) -> None:
     """Read the host, predict or carry out, report once."""
     params = module.params
-    for secret in params["secrets"]:
-        module.no_log_values.update(engine.spellings(secret))
+    for secret in filter(None, params["secrets"]):
+        module.no_log_values.update(forms(secret))
     for login in (params["auth"] or {}, params["database_admin"]):
         module.no_log_values.update(str(text) for key, text in login.items() if "password" in key and text)
     try:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible.module_utils import host_state as engine
-from ansible.module_utils import host_values
+from ansible.module_utils import host_values, masking
 
 # Arguments that are sent only with the stage that uses them.
 OF_A_STAGE = {
@@ -92,7 +91,7 @@ def occurring(secrets: Iterable, content: Any) -> list:
     """Return the secrets that occur in a value, in any spelling; a host learns only what it has to write or mask."""
     text = "\n".join(texts(content))
     known = sorted({str(secret) for secret in secrets if secret})
-    return [secret for secret in known if any(spelling in text for spelling in engine.spellings(secret))]
+    return [secret for secret in known if any(spelling in text for spelling in masking.forms(secret))]
 
 
 def secrets(templar: Any, paths: Iterable) -> list:

@@ -198,9 +198,10 @@ class Component:
             **self.socket(self.of(service, "port")),
             **get("uwsgi", row, "options", where, {}),
         }
-        shared = "roles/openstack_service/vars/main/uwsgi.yml"
         layers = [
-            self.layer("openstack_service", {"uwsgi": self.common["uwsgi"]}, shared),
+            self.layer(
+                "openstack_service", {"uwsgi": self.common["uwsgi"]}, "roles/openstack_service/vars/main/uwsgi.yml"
+            ),
             self.layer(
                 f"release {self.cloud['release']['name']}",
                 {"uwsgi": get("uwsgi", row, "application", where)},
@@ -230,8 +231,9 @@ class Component:
 
     def unit(self, name: str, service: str, files: list) -> dict:
         """Return a unit with the files that decide whether it runs on its present configuration."""
-        certain = [entry for entry in files if entry.get("state", "file") == "file" and not entry.get("optional")]
-        watched = [entry["path"] for entry in certain]
+        watched = [
+            entry["path"] for entry in files if entry.get("state", "file") == "file" and not entry.get("optional")
+        ]
         listed, drop_in = self.get("package_list"), self.get("drop_in", "")
         if f"{name}.service" == drop_in or (drop_in.endswith("-.service") and name.startswith(drop_in[:-8])):
             watched.append(f"/etc/systemd/system/{drop_in}.d/nova-ansible.conf")
@@ -256,9 +258,7 @@ class Component:
             self.add(service, plan)
         running = {self.of(service, "unit") for service in self.chosen}
         plan["stopped"] = [
-            {"name": name, "state": "stopped", "enabled": False}
-            for name in self.every("stops")
-            if name not in running
+            {"name": name, "state": "stopped", "enabled": False} for name in self.every("stops") if name not in running
         ]
         return plan
 

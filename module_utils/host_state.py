@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Callable, NamedTuple
-from urllib.parse import quote
 
 from ansible.module_utils import host_values, in_process
 
@@ -193,11 +192,6 @@ def chosen(plan: dict, names: list | None = None, computes: Iterable = ()) -> li
     return [stage for stage in STAGES if (not names or stage.name in names) and is_there(stage, plan, computes)]
 
 
-def spellings(secret: str) -> set:
-    """Return a secret as it may stand in a file: plain, in a URL, and as oslo.config needs it."""
-    return {secret, quote(secret, safe=""), secret.replace("$", "$$")} if secret else set()
-
-
 class Host:
     """A plan on its way through the stages, and what has become of it so far."""
 
@@ -312,7 +306,7 @@ def diff_entries(name: str, diff: Any) -> list:
     """Return the entries of a stage's diff, each with headers that name the stage."""
     found = []
     for entry in diff if isinstance(diff, list) else [diff or {}]:
-        if entry.get("before") or entry.get("after"):
+        if entry.get("before") != entry.get("after"):
             headers = {
                 key: f"{name}: {entry[key]}" if entry.get(key) else name for key in ("before_header", "after_header")
             }

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.process import get_bin_path
+from ansible.module_utils.errors import UnsupportedError
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
@@ -40,8 +41,12 @@ class StageModule:
         checked = ArgumentSpecValidator(spec).validate(arguments)
         self.params = checked.validated_parameters
         self.no_log_values.update(checked._no_log_values)  # AnsibleModule reads it there too
-        if checked.error_messages:
-            self.fail_json(msg="; ".join(checked.error_messages))
+        texts = [
+            f"{'Unsupported parameters: ' if isinstance(error, UnsupportedError) else ''}{error}"
+            for error in checked.errors
+        ]
+        if texts:
+            self.fail_json(msg="; ".join(texts))
 
     def exit_json(self, **result: Any) -> NoReturn:
         """End the stage."""

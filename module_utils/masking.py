@@ -36,7 +36,7 @@ def is_secret_option(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _forms(secret: str) -> list:
+def forms(secret: str) -> list:
     """Return how a secret is written in a file: as it is, in a URL, for oslo.config, a shell, or as JSON."""
     shell = re.sub(r'(["\\$`])', r"\\\1", secret)
     forms = {
@@ -52,7 +52,7 @@ def _forms(secret: str) -> list:
 def mask_text(text: str, secrets=()) -> str:
     """Hide the given secrets, every password inside a URL and those among the arguments of a command."""
     for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
-        for form in _forms(secret):
+        for form in forms(secret):
             text = text.replace(form, MASK)
     text = _URL_PASSWORD.sub(rf"\1\2:{MASK}@", text)
     return _ARGUMENT.sub(rf"\1{MASK}", _QUERY_PASSWORD.sub(rf"\1{MASK}", text))

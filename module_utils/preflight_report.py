@@ -40,12 +40,15 @@ def namesakes(results: Mapping) -> list:
 
 
 def unknown_overrides(results: Mapping, overrides: Mapping, hosts: Iterable) -> list:
-    """Return the paths in config_overrides that no host renders; nothing unless every host was looked at."""
+    """Return the paths in config_overrides that no host renders; none unless every host of the cloud was checked."""
     if not all(results.get(host, {}).get("paths") is not None for host in hosts):
         return []
     known = {path for result in results.values() for path in result.get("paths") or []}
-    of_groups, of_hosts = overrides.get("groups") or {}, overrides.get("hosts") or {}
-    rows = [overrides.get("all") or [], *of_groups.values(), *of_hosts.values()]
+    rows = [
+        overrides.get("all") or [],
+        *(overrides.get("groups") or {}).values(),
+        *(overrides.get("hosts") or {}).values(),
+    ]
     named = [path for layers in rows for layer in layers for path in layer.get("files") or {}]
     return [path for path in dict.fromkeys(named) if path not in known]
 

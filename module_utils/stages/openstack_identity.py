@@ -114,6 +114,14 @@ def reconcile(module, session):
     return requests
 
 
+def complaint(error, username: str) -> str:
+    """Return what is wrong with the identity service and what to do."""
+    if isinstance(error, Unreachable):
+        return f"The identity service does not answer: {error}. Start keystone, or correct auth_url."
+    advice = f" Check username, password and project_name of '{username}'." if error.code == 401 else ""
+    return f"The identity service refused: {error}.{advice}"
+
+
 def argument_spec() -> dict:
     """Return the options, as DOCUMENTATION has them."""
     text, name, default = {"type": "str"}, {"type": "str", "required": True}, {"type": "str", "default": "Default"}
@@ -157,13 +165,11 @@ def run(module) -> None:
     session = Session(auth["auth_url"], auth["ca_file"], auth["verify"])
     try:
         requests = reconcile(module, session)
-    except Unreachable as error:
-        if not module.check_mode:
-            module.fail_json(msg=f"The identity service does not answer: {error}. Start keystone, or correct auth_url.")
+    except (Unreachable, Refused) as error:
+        broken = isinstance(error, Unreachable) or error.code >= 500  # a run may bring what it lacks
+        if not (broken and module.check_mode):
+            module.fail_json(msg=complaint(error, auth["username"]))
         requests = identity_plan.plan(module.params, identity_plan.empty(), predict=True)
-    except Refused as error:
-        advice = f" Check username, password and project_name of '{auth['username']}'." if error.code == 401 else ""
-        module.fail_json(msg=f"The identity service refused: {error}.{advice}")
     except identity_plan.Conflict as error:
         module.fail_json(msg=f"{error}.")
     lists = {kind: [entry["text"] for entry in requests if entry["change"] == kind] for kind in identity_plan.SHOWS}

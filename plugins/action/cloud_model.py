@@ -104,6 +104,7 @@ class ActionModule(ActionBase):
             groups=inventory.groups,
             addresses={host: given["management_address"] for host, given in inventory.variables.items()},
             external=cloud.get("cloud_external"),
+            nova_services=running(inventory),
             overrides=overrides,
             nova_services=cloud["nova_controller_services"],
             secret_paths=secret_paths({**dict.fromkeys(catalogs.secrets, {"no_log": True}), **catalogs.specs}),
@@ -216,6 +217,12 @@ class Overrides:
             problem = f"{error} ({layer['name']}, {layer['source']})"
             self.errors.setdefault(reader.host, {})[OVERRIDES] = problem
             return {**layer, "files": {}}
+
+
+def running(inventory: Inventory) -> list:
+    """Return the services of Nova that any controller runs."""
+    controllers = [inventory.variables[host] for host in inventory.groups["nova_controllers"]]
+    return list(dict.fromkeys(name for given in controllers for name in given["nova_controller_services"]))
 
 
 def make_catalogs(args: dict) -> Catalogs:

@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
         validated = (result["stages"].get("files") or {}).get("validated") or []
         files = [file for file in files if file["path"] not in validated]
         found = operator_options.problems(
-            files, listed, own["option_release"], result["versions"], own["options_besides"], result["facts"]
+            files, listed, own["option_release"], result["versions"], own["options_besides"]
         )
         result["problems"] = [*result["problems"], *found]
 

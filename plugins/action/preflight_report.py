@@ -46,19 +46,17 @@ class ActionModule(ActionBase):
         groups, overrides = options["cloud"]["groups"], options["cloud"].get("overrides") or {}
         verdicts = preflight_report.verdicts(results, [host for host in groups["nova_computes"] if host in results])
         if verdicts:
-            result["table"] = kvm_report.table(verdicts)
             self.write(options["folder"], verdicts)
-            for line in result["table"]:  # a result would be wrapped
+            for line in kvm_report.table(verdicts):  # a result would be wrapped
                 Display().display(line)
         for line in preflight_report.unlisted(results):
             Display().display(line)
         members = {host for hosts in groups.values() for host in hosts}
         unknown = preflight_report.unknown_overrides(results, overrides, members)
         found = preflight_report.problems(results, unknown)
-        result.update(changed=False, problems=found, **preflight_report.summary(results))
         if found:
-            result.update(failed=True, msg="\n".join(found))
-        return result
+            return {**result, "failed": True, "msg": "\n".join(found)}
+        return {**result, "changed": False, **preflight_report.summary(results)}
 
     def write(self, folder: str | None, verdicts: dict) -> None:
         """Write the report of KVM, outside of check mode."""

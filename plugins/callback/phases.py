@@ -15,8 +15,10 @@ type: aggregate
 short_description: Wall time of the phases of a run
 description:
   - Prints the wall time, seconds, of each task that took at least O(threshold), in the order they ran, and the total.
+  - Below a task that carries out stages (M(host_state)), each stage that took as long on a host, with the slowest one.
   - When the environment variable E(PHASES_FILE) names a file, every task is written there too, as JSON, with the hosts
-    on which it changed something (in check mode, on which it would) and what it said on those where it failed.
+    on which it changed something (in check mode, on which it would) and what it said on those where it failed. Its
+    C(stages) has for each host the stages that changed something (in check mode, that would).
 options:
   threshold:
     description: Shorter tasks are summed up in one line; seconds.
@@ -41,7 +43,15 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._close()
         self.tasks.append(
-            {"task": task.get_name(), "begun": time.monotonic(), "seconds": None, "changed": set(), "failed": {}}
+            {
+                "task": task.get_name(),
+                "begun": time.monotonic(),
+                "seconds": None,
+                "changed": set(),
+                "failed": {},
+                "stages": {},
+                "slowest": {},
+            }
         )
 
     v2_playbook_on_handler_task_start = v2_playbook_on_task_start
@@ -49,10 +59,24 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result):
         if self.tasks and result.is_changed():
             self.tasks[-1]["changed"].add(result._host.get_name())
+        self._keep_stages(result)
+
+    def _keep_stages(self, result):
+        """Keep which stages changed something, and how long each took on the host where it took longest."""
+        stages = result._result.get("stages")
+        if not self.tasks or result._task.action != "host_state" or not isinstance(stages, dict):
+            return
+        row, host = self.tasks[-1], result._host.get_name()
+        changed = [name for name, stage in stages.items() if stage["changed"]]
+        if changed and result.is_changed():
+            row["stages"][host] = changed
+        for name, stage in stages.items():
+            row["slowest"][name] = max(row["slowest"].get(name, (0.0, "")), (stage.get("seconds", 0.0), host))
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if self.tasks and not ignore_errors:
             self.tasks[-1]["failed"][result._host.get_name()] = str(result._result.get("msg", ""))
+            self._keep_stages(result)
 
     v2_runner_on_unreachable = v2_runner_on_failed
 
@@ -68,6 +92,9 @@ class CallbackModule(CallbackBase):
         self._display.banner("PHASES")
         for task in long:
             self._display.display(f"{task['seconds']:8.1f} s  {task['task']}")
+            for name, (seconds, host) in task["slowest"].items():
+                if seconds >= threshold:
+                    self._display.display(f"{'':8}   {seconds:8.1f} s  {name} ({host})")
         self._display.display(f"{total - sum(t['seconds'] for t in long):8.1f} s  everything shorter")
         self._display.display(f"{total:8.1f} s  in all, {len(self.tasks)} tasks")
         path = os.environ.get("PHASES_FILE")
@@ -78,6 +105,7 @@ class CallbackModule(CallbackBase):
                     "seconds": round(t["seconds"], 2),
                     "changed": sorted(t["changed"]),
                     "failed": t["failed"],
+                    "stages": t["stages"],
                 }
                 for t in self.tasks
             ]

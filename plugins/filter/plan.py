@@ -24,8 +24,12 @@ def plan(components, host, cloud, owners, common, access) -> dict:
 
 
 def compute_names(hostvars, hosts) -> list:
-    """Return the names under which Nova knows computes, from the check of each host (registered as host_state)."""
-    return [hostvars[host]["host_state"]["compute_name"] for host in hosts]
+    """Return the names under which Nova knows computes.
+
+    The check of each host has them (registered as host_state); with --limit, other hosts were not checked.
+    """
+    checked = [hostvars.raw_get(host).get("host_state") or {} for host in hosts]
+    return [result["compute_name"] for result in checked if "compute_name" in result]
 
 
 def any_pending(hostvars) -> bool:

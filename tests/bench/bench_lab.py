@@ -22,8 +22,8 @@ class BenchError(Exception):
 
 
 class Lab:
-    def __init__(self, name: str, log: Path) -> None:
-        self.name, self.log = name, log
+    def __init__(self, name: str, log: Path, root: Path = ROOT) -> None:
+        self.name, self.log, self.root = name, log, root
         self.environment = {**os.environ, **MACHINES, "LAB_NAME": name}
         self.hosts: dict = {}
 
@@ -48,7 +48,7 @@ class Lab:
     def start(self, command: list, log, stdin: bytes | None, environment: dict) -> subprocess.Popen:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=self.root,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=log,
@@ -64,19 +64,23 @@ class Lab:
 
     def refuse_existing(self) -> None:
         """Stop where there is such a lab already: its machines are not blank, and not ours to remove."""
-        if (ROOT / ".lab" / self.name).exists():
+        if (self.root / ".lab" / self.name).exists():
             raise BenchError(f"There is a lab {self.name} already; `LAB_NAME={self.name} make lab-down` takes it away.")
 
     def up(self) -> None:
         """Boot blank machines, give them the scripts, and fill the package cache."""
         self.playbook("lab")
-        listed = subprocess.run(
-            ["inventory/lab/lab.py"], cwd=ROOT, env=self.environment, capture_output=True, check=True
-        )
-        self.hosts = json.loads(listed.stdout)["_meta"]["hostvars"]
+        self.look()
         scripts = subprocess.run(["tar", "-c", "-C", ROOT / "tests", "bench"], capture_output=True, check=True).stdout
         self.run(*[self.ssh(host, "tar -x --no-same-owner -C /root") for host in HOSTS], stdin=scripts)
         self.run(*[self.script(host, "baseline/packages.sh", "download", kind) for host, kind in HOSTS.items()])
+
+    def look(self) -> None:
+        """Read the variables of the lab's machines."""
+        listed = subprocess.run(
+            ["inventory/lab/lab.py"], cwd=self.root, env=self.environment, capture_output=True, check=True
+        )
+        self.hosts = json.loads(listed.stdout)["_meta"]["hostvars"]
 
     def down(self) -> None:
         self.playbook("lab_down")

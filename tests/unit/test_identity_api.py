@@ -127,3 +127,12 @@ def test_a_wrong_password_of_the_administrator_is_told_as_such(run_module, serve
     assert result["failed"]
     assert "Check username, password and project_name of 'admin'" in result["msg"]
     assert "s3cret" not in str(result)
+
+
+def test_a_broken_identity_service_is_predicted_only_in_check_mode(run_module, server):
+    refusal = (500, '{"error": {"message": "no such table"}}', [])
+    url, _requests = server(*[refusal] * 4)
+    predicted = run_module("openstack_identity", arguments(url), check=True)
+    assert predicted["created"] == ["project service", "user nova", "role admin of nova on service"]
+    run = run_module("openstack_identity", arguments(url))
+    assert run["failed"] and "The identity service refused: " in run["msg"]

@@ -3,22 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import pathlib
 
-import pytest
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def report():
-    path = ROOT / "roles/kvm_preflight/action_plugins/kvm_report.py"
-    spec = importlib.util.spec_from_file_location("kvm_report", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from ansible.module_utils import kvm_report as report
 
 
 def verdict(cause="ok", failed=(), remedy="", result="pass", virt_type="kvm"):
@@ -26,7 +13,7 @@ def verdict(cause="ok", failed=(), remedy="", result="pass", virt_type="kvm"):
             "remedy": remedy}  # fmt: skip
 
 
-def test_columns_stand_below_each_other(report):
+def test_columns_stand_below_each_other():
     lines = report.table(
         {
             "a": verdict(),
@@ -40,7 +27,7 @@ def test_columns_stand_below_each_other(report):
     assert lines[3].split()[:2] == ["gone", "-"]
 
 
-def test_file_is_replaced_whole(report, tmp_path):
+def test_file_is_replaced_whole(tmp_path):
     path = tmp_path / "new" / "kvm.json"
     for content in ({"a": {"verdict": "pass"}}, {}):
         report.write(str(path), content)
