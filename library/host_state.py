@@ -15,8 +15,8 @@ description:
     in RV(problems); it is not a failure.
   - Without it, the stages are carried out; the first that fails ends the call with its message and with what the stages
     before it did.
-  - Values that only the host knows are decided from its facts, anywhere in the plan. They are written as
-    C({from_host: cpus, divide_by: 2, min: 1, max: 8}).
+  - "Values that only the host knows are decided from its facts, anywhere in the plan. They are written as
+    C({from_host: cpus, divide_by: 2, min: 1, max: 8})."
   - "The stages are: packages, files, foundation, databases, messaging_users, prepare, schema, identity_units,
     identity_answers, identity, units, answers, queues, agents, finish, cells."
 options:

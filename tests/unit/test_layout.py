@@ -405,7 +405,19 @@ def test_every_module_of_ours_is_known_to_the_linter():
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_has_a_readme(role):
     text = (project.ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("# ")
+    assert text.startswith(f"# {role}")
+    assert "| Variable |" not in text, "docs/variables.md has them"
+    own = [name for name in project.spec(role) if name not in project.SECRETS]
+    assert bool(own) == (f"docs/variables.md#{role}" in text)
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if f"{role}_component" in project.role_data(role, "vars")])
+def test_the_readme_of_a_component_names_its_services(role):
+    text = (project.ROOT / "roles" / role / "README.md").read_text(encoding="utf-8").split("## What it declares")[1]
+    data = project.role_data(role, "vars")
+    catalog = data[f"{role}_component"]["catalog"]
+    rows = catalog if isinstance(catalog, dict) else data[f"{role}_service_catalog"]
+    assert [name for name, row in rows.items() if "last_release" not in row and f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("path", project.files("molecule/*/molecule.yml"), ids=project.short)
