@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of a file in named layers: merge them, and say which layer decides an option. Pure functions, no I/O.
 
-A layer is {name, source, options}, and operator: true where it comes from config_overrides: options are
-{section: {option: value}}, in a flat format {option: value}. A later layer wins, null removes what an earlier one
-sets, a list repeats an option.
+A layer is {name, source, options}, and operator: true where it comes from config_overrides. options are
+{section: {option: value}}, in a flat format {option: value}. A later layer wins, null removes what an earlier one sets,
+a list repeats an option.
 
 Merged options have one shape in all formats, {section: {option: [value, ...]}}; a flat format has the section "".
 A value is a text, or a dict that only the host can resolve (host_values); in YAML it is whatever the layer holds.

@@ -106,7 +106,6 @@ class ActionModule(ActionBase):
             external=cloud.get("cloud_external"),
             nova_services=running(inventory),
             overrides=overrides,
-            nova_services=cloud["nova_controller_services"],
             secret_paths=secret_paths({**dict.fromkeys(catalogs.secrets, {"no_log": True}), **catalogs.specs}),
         )
 
