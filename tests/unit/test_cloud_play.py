@@ -265,14 +265,17 @@ def test_a_variable_may_be_a_template_of_anything_that_a_task_sees(play):
     assert models["compute1"]["api_address"] == "10.0.0.7"
 
 
-def test_a_secret_of_a_vault_is_read(play):
+def test_a_value_of_a_vault_is_read(play):
     vault = VaultLib([("default", VaultSecret(b"opensesame"))])
     secret = vault.encrypt("long-enough-for-a-secret").decode()
-    lines = "".join(f"  {line}\n" for line in secret.splitlines())
-    play.write("group_vars/all/vault.yml", f"nova_service_password: !vault |\n{lines}")
+    text = "!vault |\n" + "".join(f"          {line}\n" for line in secret.splitlines())
+    override = f"config_overrides:\n  /etc/x:\n    A:\n      b: {text}"
+    play.write("group_vars/all/vault.yml", f"nova_service_password: {text}{override}")
     (play.folder / "password").write_text("opensesame")
-    status, output, _ = play.run("--vault-password-file", str(play.folder / "password"))
+    status, output, models = play.run("--vault-password-file", str(play.folder / "password"))
     assert status == 0, output
+    own = models["compute1"]["overrides"]["hosts"]["compute1"]
+    assert [layer["files"] for layer in own] == [{"/etc/x": {"A": {"b": "long-enough-for-a-secret"}}}]
     play.write("group_vars/all/more.yml", {"nova_database_password": "long-enough-for-a-secret"})
     assert refused(play.run("--vault-password-file", str(play.folder / "password"))) == [
         "Secrets with the same value: nova_database_password and nova_service_password; delete all but one from "

@@ -26,11 +26,13 @@ OF_THE_INVENTORY = {
     "cloud_external",
     "management_address",
     "provider_interface",
+    "config_overrides",
+    "nova_metadata_secret",
 }
 # A role reads its own variables; these two kinds are there for all.
 SHARED_PREFIXES = ("openstack_service_", "cloud_secrets_")
 # Roles whose work it is to look at what the others declare.
-READS_OTHERS = {"preflight", "deploy", "deploy_plan", "cloud_secrets", "verify", "option_lists"}
+READS_OTHERS = {"cloud", "preflight", "deploy", "deploy_plan", "cloud_secrets", "verify", "option_lists"}
 CONDITIONS = ("when", "until", "changed_when", "failed_when")
 COMMANDS = ("command", "script", "expect")
 
