@@ -330,6 +330,12 @@ def test_a_text_is_no_list_and_no_dict_because_roles_take_values_as_they_are():
     assert option_errors("x", {"type": "dict", "no_log": True}, "a=b") == ["x is ********; it must be of type dict"]
 
 
+def test_a_secret_of_a_wrong_type_is_not_shown():
+    option = {"type": "int", "no_log": True}
+    assert option_errors("x", option, HIDDEN) == ["x is ********; it must be of type int"]
+    assert option_errors("x", {**option, "type": "str", "choices": ["a"]}, HIDDEN) == ["x is ********; choose one of a"]
+
+
 def test_paths_of_secrets_come_from_the_specs():
     paths = secret_paths(SPECS)
     assert ["cloud_external", "neutron", "broker", "password"] in paths
