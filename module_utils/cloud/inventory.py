@@ -55,6 +55,10 @@ class Inventory:
         given = self.cloud.get("cloud_external")
         return given if isinstance(given, dict) else {}
 
+    def failed(self, name: str) -> bool:
+        """Return whether a variable could not be rendered on a host: then what it says is not known."""
+        return any(name in errors for errors in self.errors.values())
+
 
 def inventory_problems(inventory: Inventory, catalogs: Catalogs) -> list:
     """Return a sentence for each thing that is wrong with an inventory."""
@@ -208,6 +212,8 @@ def group_problems(inventory: Inventory) -> list:
     for name in NEEDED:
         hosts = inventory.groups.get(name) or []
         external = name in PLATFORM and bool(inventory.external.get(name))
+        if not hosts and not external and name in PLATFORM and inventory.failed("cloud_external"):
+            continue
         if not hosts and not external:
             or_external = f", or say where yours is: cloud_external.{name}" if name in PLATFORM else ""
             problems.append(f"{name} has no host; name its hosts in the inventory{or_external}")
@@ -228,9 +234,8 @@ def secret_problems(inventory: Inventory, catalogs: Catalogs) -> list:
     """Return sentences for secrets that are missing, too short or the same."""
     run = "run ansible-playbook playbooks/secrets.yml with this inventory"
     known = inventory.cloud
-    failed = {name for errors in inventory.errors.values() for name in errors}
     values = {name: str(known[name]) for name in catalogs.secrets if known.get(name) not in (None, "")}
-    missing = [name for name in catalogs.secrets if name not in values and name not in failed]
+    missing = [name for name in catalogs.secrets if name not in values and not inventory.failed(name)]
     short = [name for name, value in values.items() if len(value) < catalogs.secret_min_length]
     same: dict = {}
     for name, value in values.items():

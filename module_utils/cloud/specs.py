@@ -63,9 +63,24 @@ def option_errors(name: str, option: dict, value) -> list:
     """Return what is wrong with the value of a variable, as sentences; none for a null and for a value of the host."""
     if value is None or (isinstance(value, dict) and "from_host" in value):
         return []
+    shapes = shape_errors(name, option, value)
+    if shapes:
+        return shapes
     errors = list(ArgumentSpecValidator({name: option}).validate({name: value}).errors)
     telling = [error for error in errors if not isinstance(error, NOISE)] or errors
     return [_sentence(name, option, value, error) for error in telling]
+
+
+def shape_errors(name: str, option: dict, value) -> list:
+    """Return where a list or a dict is wanted and something else is given.
+
+    The validator would take a text apart, but roles take the value as it is.
+    """
+    kind = {"list": list, "dict": dict}.get(option.get("type"))
+    if kind and value is not None and not isinstance(value, kind):
+        return [f"{name} is {MASK if is_secret(option) else value}; it must be of type {option['type']}"]
+    inner = (option.get("options") or {}) if kind is dict and value is not None else {}
+    return [error for key in inner if key in value for error in shape_errors(f"{name}.{key}", inner[key], value[key])]
 
 
 def _sentence(name: str, option: dict, value, error: Exception) -> str:

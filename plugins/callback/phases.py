@@ -18,7 +18,9 @@ description:
   - Below a task that carries out stages (M(host_state)), each stage that took as long on a host, with the slowest one.
   - When the environment variable E(PHASES_FILE) names a file, every task is written there too, as JSON, with the hosts
     on which it changed something (in check mode, on which it would) and what it said on those where it failed. Its
-    C(stages) has for each host the stages that changed something (in check mode, that would).
+    C(stages) has for each host the stages that changed something (in check mode, that would), C(stage_seconds) the
+    seconds of each stage on each host, C(paths) for each host the files that changed (in check mode, that would), and
+    C(units) for each host what was done to units (in check mode, what would be), a verb to names.
 options:
   threshold:
     description: Shorter tasks are summed up in one line; seconds.
@@ -27,6 +29,25 @@ options:
     env: [{name: PHASES_THRESHOLD}]
     ini: [{section: callback_phases, key: threshold}]
 """
+
+
+def slowest(stage_seconds: dict) -> dict:
+    """Return for each stage its seconds on the host where it took longest, and that host."""
+    found: dict = {}
+    for host, stages in stage_seconds.items():
+        for name, seconds in stages.items():
+            found[name] = max(found.get(name, (0.0, "")), (seconds, host))
+    return found
+
+
+def units(stages) -> dict:
+    """Return what stages did to units: a verb to names."""
+    found: dict = {}
+    for stage in stages:
+        for verb in ("started", "restarted", "reloaded", "stopped"):
+            rows = stage.get(verb) or []
+            found[verb] = found.get(verb, []) + [row["unit"] if isinstance(row, dict) else row for row in rows]
+    return {verb: names for verb, names in found.items() if names}
 
 
 class CallbackModule(CallbackBase):
@@ -50,7 +71,9 @@ class CallbackModule(CallbackBase):
                 "changed": set(),
                 "failed": {},
                 "stages": {},
-                "slowest": {},
+                "stage_seconds": {},
+                "paths": {},
+                "units": {},
             }
         )
 
@@ -62,7 +85,7 @@ class CallbackModule(CallbackBase):
         self._keep_stages(result)
 
     def _keep_stages(self, result):
-        """Keep which stages changed something, and how long each took on the host where it took longest."""
+        """Keep which stages and files changed, and how long each stage took."""
         stages = result._result.get("stages")
         if not self.tasks or result._task.action != "host_state" or not isinstance(stages, dict):
             return
@@ -70,8 +93,9 @@ class CallbackModule(CallbackBase):
         changed = [name for name, stage in stages.items() if stage["changed"]]
         if changed and result.is_changed():
             row["stages"][host] = changed
-        for name, stage in stages.items():
-            row["slowest"][name] = max(row["slowest"].get(name, (0.0, "")), (stage.get("seconds", 0.0), host))
+            row["paths"][host] = list(result._result.get("changed_paths") or [])
+            row["units"][host] = units(stages.values())
+        row["stage_seconds"][host] = {name: stage.get("seconds", 0.0) for name, stage in stages.items()}
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if self.tasks and not ignore_errors:
@@ -92,7 +116,7 @@ class CallbackModule(CallbackBase):
         self._display.banner("PHASES")
         for task in long:
             self._display.display(f"{task['seconds']:8.1f} s  {task['task']}")
-            for name, (seconds, host) in task["slowest"].items():
+            for name, (seconds, host) in slowest(task["stage_seconds"]).items():
                 if seconds >= threshold:
                     self._display.display(f"{'':8}   {seconds:8.1f} s  {name} ({host})")
         self._display.display(f"{total - sum(t['seconds'] for t in long):8.1f} s  everything shorter")
@@ -106,6 +130,9 @@ class CallbackModule(CallbackBase):
                     "changed": sorted(t["changed"]),
                     "failed": t["failed"],
                     "stages": t["stages"],
+                    "stage_seconds": t["stage_seconds"],
+                    "paths": t["paths"],
+                    "units": t["units"],
                 }
                 for t in self.tasks
             ]

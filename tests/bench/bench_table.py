@@ -7,35 +7,67 @@ import re
 import statistics
 
 # A row, and what the names of our tasks for it look like; the baseline names its rows itself (bench.py).
-ROWS = {
-    "checks before anything changes": r"^(preflight|kvm_preflight|host_facts|nova_hypervisor) : ",
-    "packages, both hosts side by side": r"Install the packages of this host",
-    "configuration": r"Write the configuration files",
-    "MariaDB, RabbitMQ, memcached, libvirt, Open vSwitch, accounts": (
-        r"Run what the OpenStack services stand on|its databases$|its account on the message queue|Connect Open vSwitch"
-    ),
-    "schemas and cells": r"Bring the schemas and cells",
-    "Keystone and identity objects": r"the identity service$|Reconcile the identity objects",
-    "services, until every API answers": r"Run the services of this host|Wait until every API answers|remote calls",
-    "agents": r"Run the agents of this host",
-    "compute up and mapped": r"Map the computes",
+CHECKS, MAPPED = "checks before anything changes", "compute up and mapped"
+TASKS = {
+    CHECKS: r"^(cloud|preflight|nova_hypervisor) : ",
+    MAPPED: r"Map the computes",
 }
+# A task that carries out stages counts for the rows of its stages.
+STAGES = {
+    "packages, both hosts side by side": ("packages",),
+    "configuration": ("files",),
+    "MariaDB, RabbitMQ, memcached, libvirt, Open vSwitch, accounts": (
+        "foundation",
+        "databases",
+        "messaging_users",
+        "prepare",
+    ),
+    "schemas and cells": ("schema",),
+    "Keystone and identity objects": ("identity_units", "identity_answers", "identity"),
+    "services, until every API answers": ("units", "answers", "queues"),
+    "agents": ("agents", "finish"),
+    MAPPED: ("cells",),
+}
+ROWS = [CHECKS, *STAGES]
 REST = "the rest"
 PACKAGES = "packages, both hosts side by side"
 TOTAL, WITHOUT = "in all", "in all, without packages"
 
 
 def row_of(task: str) -> str:
-    """Return the row that a task of ours belongs to."""
-    return next((row for row, pattern in ROWS.items() if re.search(pattern, task)), REST)
+    """Return the row that a task of ours belongs to by its name."""
+    return next((row for row, pattern in TASKS.items() if re.search(pattern, task)), REST)
+
+
+def row_of_stage(stage: str) -> str:
+    """Return the row that a stage of a plan belongs to."""
+    return next((row for row, stages in STAGES.items() if stage in stages), REST)
+
+
+def shares(task: dict) -> dict:
+    """Return row -> seconds of one task, which sum up to its wall time.
+
+    The hosts work side by side, so the one that took longest decides; what it did besides its stages (connection,
+    start of Python) goes to the rows of the stages in proportion.
+    """
+    row, hosts = row_of(task["task"]), [seconds for seconds in task.get("stage_seconds", {}).values() if seconds]
+    longest = max(hosts, key=lambda seconds: sum(seconds.values()), default={})
+    whole = sum(longest.values())
+    if row != REST or not whole:
+        return {row: task["seconds"]}
+    found: dict = {}
+    for stage, seconds in longest.items():
+        name = row_of_stage(stage)
+        found[name] = found.get(name, 0.0) + task["seconds"] * seconds / whole
+    return found
 
 
 def grouped(tasks: list, total: float) -> dict:
     """Return row -> seconds from the callback's tasks; what is not a task, like Ansible's start, is of the rest."""
     seconds: dict = {}
     for task in tasks:
-        row = row_of(task["task"])
-        seconds[row] = seconds.get(row, 0.0) + task["seconds"]
+        for row, share in shares(task).items():
+            seconds[row] = seconds.get(row, 0.0) + share
     return completed(seconds, total)
 
 

@@ -9,40 +9,59 @@ import bench
 import bench_table
 import project
 import pytest
+from ansible.module_utils import host_state
 
-DEPLOY = [
-    task["name"]
-    for part in ("base", "services")
-    for task in project.load(project.ROOT / f"roles/deploy/tasks/{part}.yml")
-]
 BASELINE = project.ROOT / "tests/bench/baseline"
 
 
-@pytest.mark.parametrize("task", DEPLOY[1:])
-def test_every_stage_of_a_deployment_has_a_row(task):
-    assert bench_table.row_of(f"deploy : {task}") not in (bench_table.REST, "checks before anything changes")
+@pytest.mark.parametrize("stage", host_state.NAMES)
+def test_every_stage_of_a_deployment_has_a_row(stage):
+    assert bench_table.row_of_stage(stage) not in (bench_table.REST, bench_table.CHECKS)
+
+
+def test_the_stages_of_the_rows_are_those_that_there_are():
+    assert sorted(stage for stages in bench_table.STAGES.values() for stage in stages) == sorted(host_state.NAMES)
+
+
+@pytest.mark.parametrize("role", ["cloud", "preflight", "nova_hypervisor"])
+def test_the_checks_are_the_tasks_of_roles_that_check(role):
+    paths = project.files(f"roles/{role}/tasks/*.yml")
+    names = [task["name"] for path in paths for task in project.tasks_of(project.load(path))]
+    assert names
+    assert {bench_table.row_of(f"{role} : {name}") for name in names} == {bench_table.CHECKS}
 
 
 def test_every_row_but_the_checks_is_timed_for_both():
     timed = {row for row, _, _ in bench.BASELINE} | {bench_table.PACKAGES}
-    assert set(bench_table.ROWS) - timed == {"checks before anything changes"}
+    assert set(bench_table.ROWS) - timed == {bench_table.CHECKS}
     assert timed - set(bench_table.ROWS) == set()
 
 
 def test_rows_sum_up_to_the_wall_time():
     tasks = [
-        {"task": "preflight : Check the release", "seconds": 2.0},
-        {"task": "deploy : Install the packages of this host in one transaction", "seconds": 100.0},
-        {"task": "deploy : Run the services of this host on their current files", "seconds": 10.0},
-        {"task": "deploy : Wait until every API answers", "seconds": 5.0},
-        {"task": "something else", "seconds": 1.0},
+        {"task": "preflight : Check each host", "seconds": 2.0, "stage_seconds": {"a": {"packages": 1.5}}},
+        {"task": "deploy : Install", "seconds": 100.0, "stage_seconds": {"a": {"packages": 90.0}}},
+        {"task": "deploy : Run", "seconds": 15.0, "stage_seconds": {"a": {"units": 9.0, "answers": 4.0}, "b": {}}},
+        {"task": "Map the computes into their cell", "seconds": 1.0, "stage_seconds": {"a": {"cells": 0.5}}},
+        {"task": "something else", "seconds": 0.5, "stage_seconds": {}},
     ]
     rows = bench_table.grouped(tasks, total=120.0)
     assert rows["checks before anything changes"] == 2.0
-    assert rows["services, until every API answers"] == 15.0
-    assert rows[bench_table.REST] == pytest.approx(3.0)
+    assert rows["services, until every API answers"] == pytest.approx(15.0)
+    assert rows["compute up and mapped"] == 1.0
+    assert rows[bench_table.REST] == pytest.approx(2.0)
     assert rows[bench_table.TOTAL] == 120.0
-    assert rows[bench_table.WITHOUT] == 20.0
+    assert rows[bench_table.WITHOUT] == pytest.approx(20.0)
+
+
+def test_a_task_of_several_stages_is_shared_among_their_rows_as_on_the_host_that_took_longest():
+    task = {
+        "task": "deploy : Write the configuration files",
+        "seconds": 20.0,
+        "stage_seconds": {"a": {"files": 1.0, "foundation": 6.0, "prepare": 3.0}, "b": {"files": 2.0, "prepare": 2.0}},
+    }
+    foundation = "MariaDB, RabbitMQ, memcached, libvirt, Open vSwitch, accounts"
+    assert bench_table.shares(task) == pytest.approx({"configuration": 2.0, foundation: 18.0})
 
 
 def test_medians_are_of_the_runs_and_a_phase_that_a_run_lacks_took_no_time():
@@ -82,13 +101,15 @@ def test_the_baseline_installs_what_our_plan_of_a_host_has(host):
     text = (BASELINE / "packages.sh").read_text(encoding="utf-8")
     kind = host.rstrip("1")
     packages = re.search(rf'\[{kind}\]="([^"]*)"', text)[1].split()
-    assert sorted(packages) == sorted(project.Plan(host, project.SPLIT)["deploy_plan_packages"])
+    assert sorted(packages) == sorted(project.plan_of(f"split-{kind}", "epoxy")["packages"])
 
 
 @pytest.mark.parametrize("host", ["controller1", "compute1"])
 def test_the_baseline_gives_debconf_the_answers_of_our_plan(host):
     text = (BASELINE / "packages.sh").read_text(encoding="utf-8")
-    wanted = [line for line in project.Plan(host, project.SPLIT)["deploy_plan_debconf"] if "address" not in line]
+    wanted = [
+        line for line in project.plan_of(f"split-{host.rstrip('1')}", "epoxy")["debconf"] if "address" not in line
+    ]
     assert [line for line in wanted if line not in text.splitlines()] == []
 
 

@@ -4,24 +4,39 @@
 from __future__ import annotations
 
 import json
+import re
 
 import project
 import pytest
-from ansible.module_utils import option_lists
-from test_catalogue import RELEASES, SHAPES, plan_of
+from ansible.module_utils import host_plan, layers, operator_options, option_lists
+from project import RELEASES, SHAPES, plan_of
 
 FOLDER = project.ROOT / "roles/option_lists/files"
 LISTS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
-VARIABLES = project.role_data("preflight", "vars")["preflight_option_variables"]
+NOVA, GLANCE = "/etc/nova/nova.conf", "/etc/glance/glance-api.conf"
+NEUTRON, ML2 = "/etc/neutron/neutron.conf", "/etc/neutron/plugins/ml2/ml2_conf.ini"
+CHECKED = [
+    NOVA,
+    NEUTRON,
+    ML2,
+    GLANCE,
+    "/etc/keystone/keystone.conf",
+    "/etc/placement/placement.conf",
+]
 
 
-def plan_with(release, host="controller1", inventory=project.ALL_IN_ONE, **overrides):
-    return project.Plan(host, inventory, nova_release=release, **overrides)
+def plan_with(release, *overrides, shape="all-in-one"):
+    return project.Plan(shape, release, overrides)
 
 
 def judge(plan, release, installed=None, besides=()):
-    files, variables = plan["preflight_option_files"], plan["preflight_option_variables"]
-    return option_lists.check_host(files, LISTS[release], release, installed or {}, variables, besides)
+    """Return what is wrong with the operator's options, each without the advice at the end."""
+    found = operator_options.problems(
+        operator_options.checkable(plan["files"]), LISTS[release], release, installed or {}, list(besides)
+    )
+    assert len(found) <= 1
+    assert all(text.endswith(operator_options.ADVICE) for text in found)
+    return [line for text in found for line in re.split("; (?=override )", text[: -len(operator_options.ADVICE) - 2])]
 
 
 @pytest.fixture(params=list(RELEASES))
@@ -32,7 +47,7 @@ def release(request):
 def test_every_release_has_a_list_of_its_own_packages(release):
     assert set(LISTS) == set(RELEASES)
     listed = LISTS[release]
-    assert f":{RELEASES[release]['version']}." in listed["packages"]["python3-nova"]
+    assert f":{RELEASES[release]['nova']['version']}." in listed["packages"]["python3-nova"]
     assert {row["package"] for row in listed["namespaces"].values()} == set(listed["packages"])
     assert len(listed["namespaces"]["nova.conf"]["sections"]) > 40
     assert {"password", "v3token", "v3applicationcredential"} <= set(listed["auth_plugins"])
@@ -40,71 +55,89 @@ def test_every_release_has_a_list_of_its_own_packages(release):
 
 @pytest.mark.parametrize("shape", list(SHAPES))
 def test_the_list_has_every_option_of_our_own_files(shape, release):
-    files = [entry for entry in plan_of(shape, release)["deploy_plan_files"] if entry.get("validate")]
+    files = [entry for entry in plan_of(shape, release)["files"] if entry.get("validate")]
     assert files
     for entry in files:
         assert option_lists.resolve(entry["validate"], LISTS[release]["namespaces"])[1] == [], entry["path"]
     assert option_lists.check_host(files, LISTS[release], release, {}, [], []) == []
 
 
-def test_every_variable_of_options_is_known_to_preflight():
-    names = {name for role in project.role_names() for name in project.spec(role) if name.endswith("_config")}
-    assert len(names) == 6
-    assert {row["name"] for row in VARIABLES} == names
+def test_every_file_of_an_openstack_service_is_checked(release):
+    files = plan_of("all-in-one", release)["files"]
+    assert set(CHECKED) <= {entry["path"] for entry in files if entry.get("validate")}
+    of_oslo = [
+        entry["path"]
+        for entry in files
+        if entry.get("layers") is not None and entry.get("format", "ini") == "ini"
+        and entry["path"].startswith(("/etc/nova", "/etc/neutron", "/etc/keystone", "/etc/glance", "/etc/placement"))
+        and not entry["path"].endswith("-uwsgi.ini")
+    ]  # fmt: skip
+    assert [entry["path"] for entry in files if entry["path"] in of_oslo and not entry.get("validate")] == [
+        "/etc/nova/nova-compute.conf"
+    ], "this one is kept empty"
 
 
-@pytest.mark.parametrize("row", VARIABLES, ids=lambda row: row["name"])
-def test_a_mistyped_option_is_named_with_its_variable(row, release):
-    plan = plan_with(release, **{row["name"]: {"DEFAULT": {"debugg": True}, "oslo_polici": {"x": 1}}})
-    assert plan["preflight_option_components"] == [row["component"]]
+@pytest.mark.parametrize("path", CHECKED)
+def test_a_mistyped_option_is_named_with_its_layer_and_source(path, release):
+    section, wrong, right = ("ml2", "type_driverss", "type_drivers") if path == ML2 else ("DEFAULT", "debugg", "debug")
+    plan = plan_with(release, {path: {section: {wrong: "x"}}})
+    assert [entry["path"] for entry in operator_options.checkable(plan["files"])] == [path]
+    expected = f"override 0, test: [{section}] {wrong} is unknown to {release}; the nearest name is {right}"
+    assert judge(plan, release) == [expected]
+
+
+@pytest.mark.parametrize("path", [path for path in CHECKED if path != ML2])
+def test_every_mistyped_option_of_a_host_is_in_one_message(path, release):
+    plan = plan_with(release, {path: {"DEFAULT": {"debugg": True}, "oslo_polici": {"x": 1}}})
     assert judge(plan, release) == [
-        f"{row['name']}: [DEFAULT] debugg is unknown to {release}; the nearest name is debug",
-        f"{row['name']}: section [oslo_polici] is unknown to {release}; the nearest name is oslo_policy",
+        f"override 0, test: [DEFAULT] debugg is unknown to {release}; the nearest name is debug",
+        f"override 0, test: section [oslo_polici] is unknown to {release}; the nearest name is oslo_policy",
     ]
 
 
 def test_what_newer_packages_have_besides_is_let_through(release):
-    plan = plan_with(release, nova_config={"libvirt": {"cpu_modell": "x", "cpu_modes": "y"}})
+    plan = plan_with(release, {NOVA: {"libvirt": {"cpu_modell": "x", "cpu_modes": "y"}}})
     assert len(judge(plan, release)) == 2
     (error,) = judge(plan, release, besides=["[libvirt] cpu_modell"])
     assert "cpu_modes" in error
 
 
-def test_an_option_that_two_variables_set_is_that_of_the_one_that_wins(release):
-    options = {"libvirt": {"cpu_modell": "x"}}
-    found = judge(plan_with(release, nova_config=options, nova_host_config=options), release)
-    assert [text.split(":")[0] for text in found] == ["nova_host_config"]
+def test_an_option_that_two_layers_set_is_that_of_the_one_that_wins(release):
+    options = {NOVA: {"libvirt": {"cpu_modell": "x"}}}
+    (error,) = judge(plan_with(release, options, options), release)
+    assert error.startswith("override 1, test: [libvirt] cpu_modell")
 
 
 def test_a_shape_that_no_file_can_have_is_named(release):
-    (error,) = judge(plan_with(release, nova_config={"libvirt": {"cpu_mode": {"a": "b"}}}), release)
-    assert error.startswith("/etc/nova/nova.conf: [libvirt] cpu_mode holds a ")
+    with pytest.raises(ValueError, match=r'/etc/nova/nova.conf: layer "cloud": \[libvirt\] cpu_mode holds a dict'):
+        override = {"name": "cloud", "source": "test", "files": {NOVA: {"libvirt": {"cpu_mode": {"a": "b"}}}}}
+        host_plan.merge_files(plan_of("all-in-one", release)["files"], {}, [override], layers.add_overrides)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"nova_config": {"DEFAULT": {"nonsense": None}}},
-        {"nova_config": {"glance": {"api_servers": "http://192.0.2.1:9292"}}},
-        {"nova_config": {"placement": {"auth_type": "v3token", "token": "x"}}},
-        {"nova_config": {"cinder": {"auth_section": "login"}, "login": {"auth_type": "password", "username": "x"}}},
-        {"nova_config": {"devices": {"enabled_mdev_types": "a-1"}, "mdev_a-1": {"mdev_class": "x"}}},
-        {"nova_config": {"privsep_osbrick": {"helper_command": "x"}, "vif_plug_ovs_privileged": {"user": "x"}}},
-        {"glance_config": {"DEFAULT": {"enabled_backends": "fs:file, b:rbd"}, "b": {"rbd_store_pool": "x"}}},
+        {NOVA: {"DEFAULT": {"nonsense": None}}},
+        {NOVA: {"glance": {"api_servers": "http://192.0.2.1:9292"}}},
+        {NOVA: {"placement": {"auth_type": "v3token", "token": "x"}}},
+        {NOVA: {"cinder": {"auth_section": "login"}, "login": {"auth_type": "password", "username": "x"}}},
+        {NOVA: {"devices": {"enabled_mdev_types": "a-1"}, "mdev_a-1": {"mdev_class": "x"}}},
+        {NOVA: {"privsep_osbrick": {"helper_command": "x"}, "vif_plug_ovs_privileged": {"user": "x"}}},
+        {GLANCE: {"DEFAULT": {"enabled_backends": "fs:file, b:rbd"}, "b": {"rbd_store_pool": "x"}}},
     ],
 )
 def test_what_is_registered_at_run_time_and_what_is_old_passes(options, release):
-    assert judge(plan_with(release, **options), release) == []
+    assert judge(plan_with(release, options), release) == []
 
 
 def test_without_options_of_the_operator_nothing_is_put_together(release):
-    assert plan_with(release)["preflight_option_files"] == []
-    theirs = plan_with(release, "compute1", project.SPLIT, keystone_config={"a": {"b": 1}})
-    assert theirs["preflight_option_files"] == [], "a compute has no keystone.conf"
+    assert operator_options.checkable(plan_of("all-in-one", release)["files"]) == []
+    theirs = plan_with(release, {"/etc/keystone/keystone.conf": {"a": {"b": 1}}}, shape="split-compute")
+    assert operator_options.checkable(theirs["files"]) == [], "a compute has no keystone.conf"
 
 
 def test_packages_in_another_version_judge_for_themselves(release):
-    plan = plan_with(release, nova_config={"libvirt": {"cpu_modell": "x"}})
+    plan = plan_with(release, {NOVA: {"libvirt": {"cpu_modell": "x"}}})
     same = LISTS[release]["packages"]
     assert len(judge(plan, release, same)) == 1
     assert judge(plan, release, {**same, "python3-nova": "3:99.0.0-1"}) == []
