@@ -13,7 +13,7 @@ export LC_ALL := C.UTF-8
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300
 
 .PHONY: test-packages help lab lab-shell lab-machines lab-down lab-secrets \
-        deploy plan verify option-lists lint unit molecule test test-slow bench bench-scale
+        deploy plan verify option-lists lint unit molecule test test-slow mutations bench bench-scale
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -95,6 +95,10 @@ test-slow: .venv test-packages
 
 ## make test           everything above
 test: lint unit test-slow molecule
+
+## make mutations     changes the project for the worse, once for each of tests/mutations, and sees a test turn red
+mutations: .venv
+	$(BIN)/python tests/mutations/run.py
 
 ## make bench          times plain commands and ours on fresh lab machines, about 15 minutes (BENCH_ROUNDS, BENCH_KEEP)
 bench: .venv

@@ -102,10 +102,12 @@ class Place:
 
 
 def endpoints(place: Place, name: str) -> dict:
-    """Return the URLs of a service for the catalog of Keystone."""
+    """Return the URLs of a service for the catalog of Keystone, null where there is no such service."""
     group, path = ENDPOINTS[name]
     if place.is_external(group):
         url = place.external[group]["url"].rstrip("/")
+    elif not place.groups[group]:
+        url = None
     else:
         url = f"{place.scheme}://{host_port(place.client_address(group), PORTS[name])}{path}"
     return {"public": url, "internal": url, "admin": url}
