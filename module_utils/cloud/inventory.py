@@ -21,7 +21,7 @@ class Catalogs:
     specs: dict  # variable -> its option of an argument spec
     releases: list  # names of the releases
     services: list  # names of Nova's services
-    services_gone: dict  # name -> {last_release, instead}
+    services_gone: dict  # name -> {last_release, replaced_by}
     secrets: list  # names of the secrets that every cloud has
     secret_min_length: int
     renamed: dict  # old name -> new name
@@ -164,12 +164,12 @@ def service_problems(variables: dict, catalogs: Catalogs) -> list:
     release = variables.get("nova_release")
     return [
         *(
-            f"nova_controller_services names {', '.join(unknown)}; the catalogue has {', '.join(catalogs.services)}"
+            f"nova_controller_services names {', '.join(unknown)}; the catalog has {', '.join(catalogs.services)}"
             for _ in unknown[:1]
         ),
         *(
             f"{name} is not part of {release}: the last release with it was "
-            f"{catalogs.services_gone[name]['last_release']}. Instead: {catalogs.services_gone[name]['instead']}. "
+            f"{catalogs.services_gone[name]['last_release']}. Instead: {catalogs.services_gone[name]['replaced_by']}. "
             "Take it out of nova_controller_services"
             for name in gone
         ),

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -19,15 +20,24 @@ STATE = (
 
 @pytest.fixture
 def inventory(tmp_path, request):
-    """Return write(edit): the lab's inventory after a function has changed it, as another inventory."""
+    """Return write(edit, variables): the lab's inventory after a function has changed it, as another inventory.
 
-    def write(edit) -> list:
+    variables are those of groups and hosts in files of their own: {"group_vars/nova_computes.yml": {...}}.
+    """
+
+    def write(edit, variables: dict | None = None) -> list:
         shown = subprocess.run([str(ROOT / "inventory/lab/lab.py")], stdout=subprocess.PIPE, check=True).stdout
         known = json.loads(shown)
         edit(known)
         folder = tmp_path / "inventory"
         folder.mkdir()
-        (folder / "group_vars").symlink_to(ROOT / "inventory/lab/group_vars")
+        (folder / "group_vars").mkdir()
+        (folder / "group_vars/all").mkdir()
+        for path in (ROOT / "inventory/lab/group_vars/all").iterdir():
+            (folder / "group_vars/all" / path.name).symlink_to(path)
+        for path, values in (variables or {}).items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(yaml.safe_dump(values), encoding="utf-8")
         script = folder / "machines.sh"
         script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(known)}\nEND\n", encoding="utf-8")
         script.chmod(0o700)
