@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the documents that are made from data: docs/variables.md, docs/releases.md and the tables of roles/*/README.md.
+"""Write the documents that are made from data: docs/variables.md and docs/releases.md.
 
 `.venv/bin/python docs/generate.py` writes what is not current; with `--check` it only names it.
 """
@@ -14,10 +14,13 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/unit"))
+
+import project  # noqa: E402  renders the data of roles as a run does
+
 # What an operator decides first; the other roles follow by name.
-FIRST = ["preflight", "nova", "nova_hypervisor", "kvm_preflight", "nova_client", "neutron"]
-BEGIN = "<!-- variables: written by docs/generate.py -->"
-END = "<!-- end of variables -->"
+FIRST = ["cloud", "nova", "nova_hypervisor", "kvm_preflight", "neutron"]
+WRITTEN = "Written by `docs/generate.py` from"
 
 
 def load(path: Path) -> dict:
@@ -25,13 +28,8 @@ def load(path: Path) -> dict:
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
 
 
-def load_folder(folder: Path) -> dict:
-    """Return the variables of vars/main/ or defaults/: the union of its files."""
-    return {key: value for path in sorted(folder.glob("*.yml")) for key, value in load(path).items()}
-
-
 def spec_of(role: Path) -> dict:
-    """Return the argument spec of a role, whatever its entry point is called."""
+    """Return the first argument spec of a role: what an operator sets, whatever its entry point is called."""
     return next(iter(load(role / "meta/argument_specs.yml").get("argument_specs", {}).values()), {})
 
 
@@ -90,30 +88,77 @@ def rows(options: dict, defaults: dict, prefix: str = "", seen: dict | None = No
     return lines
 
 
-def variable_table(role: Path, seen: dict | None = None) -> str:
-    """Return the Markdown table of a role's variables."""
+def is_secret(name: str) -> bool:
+    """Return whether a variable is one of the secrets that playbooks/secrets.yml writes."""
+    return name in project.SECRETS
+
+
+def variable_table(role: Path, seen: dict) -> str:
+    """Return the Markdown table of a role's variables, empty where it has none."""
+    options = {name: option for name, option in spec_of(role).get("options", {}).items() if not is_secret(name)}
     head = ["| Variable | Type | Default | What it means |", "|---|---|---|---|"]
-    return "\n".join(head + rows(spec_of(role).get("options", {}), load_folder(role / "defaults"), seen=seen))
+    return "\n".join(head + rows(options, project.role_data(role.name, "defaults"), seen=seen)) if options else ""
+
+
+def secret_table() -> str:
+    """Return the Markdown table of the secrets."""
+    options = {name: option for role in roles() for name, option in spec_of(role).get("options", {}).items()}
+    lines = ["| Secret | What it is |", "|---|---|"]
+    lines += [
+        f"| `{name}` | {cell(text_of(options[name]['description']).replace(' From secrets.yml.', ''))} |"
+        for name in project.SECRETS
+    ]
+    return "\n".join(lines)
+
+
+def file_rows(name: str, part) -> list[str]:
+    """Return a row for each file of a component that takes options."""
+    return [
+        f"| `{entry['path']}` | {entry.get('format', 'ini')} | {name} |"
+        for entry in part.plan()["files"]
+        if "layers" in entry or entry.get("optional")
+    ]
+
+
+def components() -> dict:
+    """Return every component as a host of all groups has it: name to Component."""
+    plan = project.plan_of("all-in-one", list(project.RELEASES)[-1])
+    declared, common = plan.value("deploy_plan_components"), plan.value("deploy_plan_common")
+    return {name: project.Component(name, declared[name], plan.shape.host, plan.cloud, common) for name in declared}
+
+
+def path_table() -> str:
+    """Return the Markdown table of the files that config_overrides can change."""
+    found = [row for name, part in components().items() for row in file_rows(name, part)]
+    return "\n".join(["| Path | Format | Component |", "|---|---|---|", *dict.fromkeys(found)])
 
 
 def variables() -> str:
     """Return docs/variables.md."""
     parts = [
-        "# Variables\n\nEvery variable that an inventory may set, with its type and default. Written by"
-        " `docs/generate.py` from\n`roles/*/meta/argument_specs.yml` and `roles/*/defaults/`; change those, not this"
-        " file. A variable with an empty\ndefault that is not required may be left out. `inventory/wiring.yml`"
-        " gives those that a role takes from\nanother one.\n"
+        f"# Variables\n\nEvery variable that an inventory may set, with its type and default. {WRITTEN}\n"
+        "`roles/*/meta/argument_specs.yml` and `roles/*/defaults/`; change those, not this file. A variable with an"
+        " empty\ndefault that is not required may be left out.\n"
     ]
     seen: dict = {}
     for role in roles():
-        spec = spec_of(role)
-        if spec.get("options"):
-            parts.append(f"## {role.name}: {spec['short_description']}\n\n{variable_table(role, seen)}\n")
+        table = variable_table(role, seen)
+        if table:
+            parts.append(f"## {role.name}\n\n{spec_of(role)['short_description']}.\n\n{table}\n")
+    parts.append(
+        "## Files of config_overrides\n\nThe paths that `config_overrides` takes. Files of the formats ini and systemd"
+        " have sections:\n`{path: {section: {option: value}}}`; the others are flat: `{path: {option: value}}`. A"
+        f" null removes an option.\n\n{path_table()}\n"
+    )
+    parts.append(
+        "## Secrets\n\n`playbooks/secrets.yml` writes those that an inventory does not have yet into"
+        f" `group_vars/all/secrets.yml`.\n\n{secret_table()}\n"
+    )
     return "\n".join(parts)
 
 
 def options_of(config: dict) -> str:
-    """Return the options of a layer of nova.conf in one line."""
+    """Return the options of a release in one line."""
     return ", ".join(
         f"`[{section}] {option} = {str(value).lower() if isinstance(value, bool) else value}`"
         for section, options in config.items()
@@ -121,68 +166,81 @@ def options_of(config: dict) -> str:
     )
 
 
-def releases() -> str:
-    """Return docs/releases.md."""
-    data = load_folder(ROOT / "roles/nova/vars/main")
-    series, known, catalog = data["nova_release_series"], data["nova_releases"], data["nova_service_catalog"]
+def release_tables() -> list[str]:
+    """Return the lines about the releases, and about what their lists of options were made from."""
     lines = [
-        "# Releases and components\n",
-        "Written by `docs/generate.py` from the catalogue in `roles/nova/vars/main/`; change that, not this file.\n",
-        "## Releases that can be deployed\n",
-        "| `nova_release` | Nova | Debian | options of every host |",
+        "## Releases that can be deployed",
+        "",
+        "| `nova_release` | Nova | Debian | nova.conf of every host |",
         "|---|---|---|---|",
     ]
-    for name, release in known.items():
-        lines.append(f"| `{name}` | {release['version']} | {release['suite']} | {options_of(release['config'])} |")
+    for name, row in project.RELEASES.items():
+        lines.append(f"| `{name}` | {row['nova']['version']} | {row['suite']} | {options_of(row['nova']['options'])} |")
     lines += ["", "## Where the options that preflight knows come from", ""]
     lines += ["| `nova_release` | Packages |", "|---|---|"]
-    for name in known:
+    for name in project.RELEASES:
         packages = json.loads((ROOT / f"roles/option_lists/files/{name}.json").read_text(encoding="utf-8"))["packages"]
         listed = (f"`{package}` {version}" for package, version in packages.items())
         lines.append(f"| `{name}` | {', '.join(listed)} |")
-    lines += ["", "## Components", "", "| Component | Packages | Unit | Runs on |", "|---|---|---|---|"]
-    for name, row in catalog.items():
-        if "last_release" not in row:
+    return lines
+
+
+def service_table() -> list[str]:
+    """Return the lines about the services of every component."""
+    lines = ["## Services", "", "| Component | Service | Packages | Unit | Runs on |", "|---|---|---|---|---|"]
+    for name, part in components().items():
+        for service, row in part.declared["catalog"].items():
+            if "last_release" in row:
+                continue
+            groups = [f"`{group}`" for group in part.declared["services"] if service in part.services_of(group)]
+            where = ", ".join(groups) or "where `nova_controller_services` names it"
             packages = ", ".join(f"`{package}`" for package in row["packages"])
-            where = "controller" if "controller" in row["layers"] else "compute"
-            lines.append(f"| `{name}` | {packages} | `{row['unit_current']['name']}` | {where} |")
-    lines += [
+            unit = f"`{row['unit']}`" if "unit" in row else ""
+            lines.append(f"| {name} | `{service}` | {packages} | {unit} | {where} |")
+    return lines
+
+
+def removed_table() -> list[str]:
+    """Return the lines about services that Nova no longer has."""
+    series = project.role_data("cloud", "vars")["cloud_release_series"]
+    lines = [
+        "## Services that no supported release has",
         "",
-        "## Components that no release of today has",
-        "",
-        "| Component | Last release with it | First release without it | Instead |",
+        "| Service | Last release with it | First release without it | Replaced by |",
         "|---|---|---|---|",
     ]
-    for name, row in catalog.items():
+    for name, row in project.SERVICES.items():
         if "last_release" in row:
             after = series[series.index(row["last_release"]) + 1]
-            lines.append(f"| `{name}` | {row['last_release']} | {after} | {cell(row['instead'])} |")
-    hypervisors = load_folder(ROOT / "roles/nova_hypervisor/vars/main")["nova_hypervisor_types"]
-    lines += ["", "## Hypervisors", "", "| `nova_hypervisor_type` | Packages |", "|---|---|"]
-    for name, row in hypervisors.items():
+            lines.append(f"| `{name}` | {row['last_release']} | {after} | {cell(row['replaced_by'])} |")
+    return lines
+
+
+def choice_tables() -> list[str]:
+    """Return the lines about hypervisors and network mechanisms."""
+    lines = ["## Hypervisors", "", "| `nova_hypervisor_type` | Packages |", "|---|---|"]
+    for name, row in project.role_data("nova_hypervisor", "vars")["nova_hypervisor_types"].items():
         lines.append(f"| `{name}` | {', '.join(f'`{package}`' for package in row['packages'])} |")
-    mechanisms = load_folder(ROOT / "roles/neutron/vars/main")["neutron_mechanisms"]
+    mechanisms = project.role_data("neutron", "vars")["neutron_mechanisms"]
     lines += ["", "## Network mechanisms", "", "| `neutron_mechanism` | ML2 driver | Firewall |", "|---|---|---|"]
-    lines += [f"| `{name}` | `{row['driver']}` | `{row['firewall']}` |" for name, row in mechanisms.items()]
-    return "\n".join(lines) + "\n"
+    return lines + [f"| `{name}` | `{row['driver']}` | `{row['firewall']}` |" for name, row in mechanisms.items()]
 
 
-def readme(role: Path) -> str:
-    """Return a role's README with a current table between its two marks."""
-    text = (role / "README.md").read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    return f"{before}{BEGIN}\n{variable_table(role)}\n{END}{after}"
+def releases() -> str:
+    """Return docs/releases.md."""
+    head = [
+        "# Releases and services",
+        "",
+        f"{WRITTEN} `roles/cloud/vars/main/releases.yml` and the components of the",
+        "roles; change those, not this file.",
+    ]
+    parts = [head, release_tables(), service_table(), removed_table(), choice_tables()]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
 def documents() -> dict[Path, str]:
     """Return every generated document: its path and the text it should have."""
-    wanted = {ROOT / "docs/variables.md": variables(), ROOT / "docs/releases.md": releases()}
-    for role in roles():
-        path = role / "README.md"
-        if path.exists() and BEGIN in path.read_text(encoding="utf-8"):
-            wanted[path] = readme(role)
-    return wanted
+    return {ROOT / "docs/variables.md": variables(), ROOT / "docs/releases.md": releases()}
 
 
 def stale() -> dict[Path, str]:
@@ -191,6 +249,7 @@ def stale() -> dict[Path, str]:
 
 
 def main() -> int:
+    """Write the documents that are not current, or name them."""
     old = stale()
     check = "--check" in sys.argv[1:]
     for path, text in old.items():

@@ -15,8 +15,12 @@ description:
     in RV(problems); it is not a failure.
   - Without it, the stages are carried out; the first that fails ends the call with its message and with what the stages
     before it did.
-  - Values that only the host knows are decided from its facts, anywhere in the plan. They are written as
-    C({from_host: cpus, divide_by: 2, min: 1, max: 8}).
+  - "Values that only the host knows are decided from its facts, anywhere in the plan. They are written as
+    C({from_host: cpus, divide_by: 2, min: 1, max: 8})."
+  - The action of this name runs on the control node. It sends a host only what the asked stages need, sends nothing
+    where they have nothing to do, and takes besides C(secret_paths), where secrets stand in the variables, by default
+    those of C(cloud), and C(option_list), C(option_release) and C(options_besides), the options of the release, which a
+    look compares with those of the operator whose packages are not installed yet.
   - "The stages are: packages, files, foundation, databases, messaging_users, prepare, schema, identity_units,
     identity_answers, identity, units, answers, queues, agents, finish, cells."
 options:
@@ -36,7 +40,11 @@ options:
     required: true
   stages: {description: Names of the stages to carry out; all when empty., type: list, elements: str, default: []}
   look: {description: Read the host and predict every stage., type: bool, default: false}
-  host: {description: What to check the host for; the options of M(host_check)., type: dict, default: {}}
+  host:
+    description: What to check the host for in a look, the options of M(host_check). C(now), C(packages) and C(ports)
+      are filled in from the plan. Nothing is checked where this is empty.
+    type: dict
+    default: {}
   kvm:
     description: The policy for KVM, the options of M(kvm_verify), and C(repair), whether a run may repair what it can.
       Without it the host runs no guests.
@@ -150,6 +158,11 @@ def shown(params: dict) -> dict:
     return {"plan": keys, "stages": params.get("stages"), "look": params.get("look")}
 
 
+def asks(host: dict) -> bool:
+    """Tell whether the host is to be checked, not only asked for versions of packages."""
+    return bool(set(host) - {"versions"})
+
+
 def read(module: AnsibleModule) -> dict:
     """Return facts, problems, versions and the evaluation of KVM; nothing is read where facts are given."""
     params = module.params
@@ -157,7 +170,7 @@ def read(module: AnsibleModule) -> dict:
     if params["facts"] is not None and not params["look"]:
         return {"facts": params["facts"], "problems": [], "versions": {}, "kvm": None, "pending": False}
     known = engine.read_host(module, params["host"])
-    if not params["host"]:  # nothing was asked for
+    if not asks(params["host"]):
         known["problems"] = []
     known.update(kvm=None, pending=False)
     if params["kvm"] is not None and os.geteuid() == 0:
@@ -192,7 +205,9 @@ def run(module: AnsibleModule) -> None:
     failure = None
     if not params["look"] and not module.check_mode:
         failure = host.act(stages)
-    elif os.geteuid() == 0 or not params["host"]:  # else that problem comes first, and hides all others
+    elif os.geteuid() == 0 or not set(params["host"]) - {
+        "versions"
+    }:  # else that problem comes first, and hides all others
         host.look(stages)
     report(module, host, known, failure)
 

@@ -48,21 +48,20 @@ def of_plan(plan: Mapping, host: Mapping) -> dict:
     found["host"] = {
         "interface": requires.get("interface") or "",
         "tun": bool(requires.get("tun")),
-        "packages": plan.get("packages") or [],
-        "ports": plan.get("ports") or {},
         **host,
     }
     kvm = requires.get("kvm")
     if kvm:
-        found["kvm"] = {"require": kvm["require"], "repair": kvm["repair"], **kvm["policy"]}
+        found["kvm"] = {"return_facts": True, "require": kvm["require"], "repair": kvm["repair"], **kvm["policy"]}
     return found
 
 
 def add_to_look(result: dict, plan: Mapping) -> None:
-    """Add to the result of a look what later tasks need: the name of a compute, repairs, the files with options."""
-    result["paths"] = [entry["path"] for entry in plan.get("files") or [] if entry.get("layers") is not None]
+    """Add to the result of a look what later tasks need, and what is wrong with the plan or with it on this host."""
+    result["paths"] = [entry["path"] for entry in plan.get("files") or []]
     if "compute_name" in plan and result.get("facts"):
         result["compute_name"] = host_values.resolve(plan["compute_name"], result["facts"])
+    result["problems"] = [*result["problems"], *(plan.get("problems") or [])]
     kvm, wanted = result.get("kvm") or {}, (plan.get("requires") or {}).get("kvm") or {}
     failed = kvm.get("verdict") == "fail"
     result["repairs"] = kvm.get("repairs", []) if failed and wanted.get("repair") else []
@@ -72,6 +71,20 @@ def add_to_look(result: dict, plan: Mapping) -> None:
             f"nova_hypervisor_virt_type is kvm, but this host can only run {kvm['recommended_virt_type']}: "
             f"{kvm.get('msg') or kvm.get('cause')} Take nova_hypervisor_virt_type out, or make KVM work.",
         ]
+
+
+def checks(arguments: Mapping, listed: Mapping | None, now: float) -> dict:
+    """Return what a look checks the host for: what the plan needs of it, and what the task asks besides.
+
+    `listed` is the list of options of the release; versions of its packages tell who judges an option. Nothing is
+    checked where the task asks for nothing.
+    """
+    if not arguments.get("host"):
+        return {"versions": sorted(listed["packages"])} if listed else {}
+    plan = arguments["plan"]
+    needed = {"now": now, "packages": plan.get("packages") or [], "ports": plan.get("ports") or {}}
+    versions = {"versions": sorted(listed["packages"])} if listed else {}
+    return {**needed, **versions, **arguments["host"]}
 
 
 def texts(content: Any) -> Iterator[str]:

@@ -292,7 +292,7 @@ def shape_problems(files) -> list:
             problems.append(f"{path} must hold {{section: {{option: value}}}}, or {{option: value}} in a flat file")
         elif options and not str(path).endswith((".yaml", ".yml", ".json")):
             problems += [
-                f"{path}: [{section}] {option} holds a {type(value).__name__}; give a plain value, or a list of plain "
+                f"{path}: [{section}] {option} holds a {nested(value)}; give a plain value, or a list of plain "
                 "values to repeat the option"
                 for section, inner in options.items()
                 if isinstance(inner, dict)
@@ -300,6 +300,11 @@ def shape_problems(files) -> list:
                 if not is_plain(value)
             ]
     return problems
+
+
+def nested(value) -> str:
+    """Return what kind of value holds others; Ansible has classes of its own."""
+    return "dict" if isinstance(value, dict) else "list"
 
 
 def is_plain(value) -> bool:

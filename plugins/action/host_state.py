@@ -40,6 +40,8 @@ class ActionModule(ActionBase):
         if not isinstance(arguments.get("plan"), dict):
             raise AnsibleActionFail("host_state needs a plan, as the filter host_plan makes it.")
         look, plan = boolean(arguments.get("look", False)), arguments["plan"]
+        if plan.get("problems") and not look:
+            raise AnsibleActionFail("\n".join(plan["problems"]))
         arguments = {**arguments, **host_call.of_plan(plan, arguments.get("host") or {})}
         try:
             stages = engine.chosen(arguments["plan"], arguments.get("stages"), arguments.get("computes") or ())
@@ -56,9 +58,7 @@ class ActionModule(ActionBase):
         files = operator_options.checkable(sent["plan"].get("files") or []) if look else []
         listed = read_list(own["option_list"]) if files else None
         if look:
-            sent["host"] = {"now": time.time(), **(sent.get("host") or {})}
-            if listed:
-                sent["host"].setdefault("versions", sorted(listed["packages"]))
+            sent["host"] = host_call.checks(arguments, listed, time.time())
         result |= self._execute_module(module_name="host_state", module_args=sent, task_vars=task_vars)
         if look and "problems" in result:
             host_call.add_to_look(result, plan)

@@ -23,6 +23,7 @@ if str(ROOT / "module_utils") not in ansible.module_utils.__path__:  # golden.py
 
 from ansible.module_utils import formats, host_values, layers  # noqa: E402
 from ansible.module_utils.cloud.model import PLATFORM, cloud_model  # noqa: E402
+from ansible.module_utils.host_plan import Component  # noqa: E402, F401  documents are made of it
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

@@ -460,6 +460,18 @@ def test_a_number_that_the_operator_sets_reaches_its_file(variable, path, sectio
     assert Plan("split-controller", LATEST, **{variable: 77}).options(path)[section][option] == ["77"]
 
 
+def test_the_operators_endpoints_win_over_those_of_external_services(release):
+    plan = Plan("external-compute", release, nova_endpoint_overrides={"placement": "http://placement.example"})
+    options = plan.options(NOVA_CONF)
+    assert options["placement"]["endpoint_override"] == ["http://placement.example"]
+    assert options["glance"]["endpoint_override"] == ["http://198.51.100.5:9292"]
+
+
+def test_the_operators_console_url_reaches_every_compute(release):
+    plan = Plan("split-compute", release, nova_novncproxy_base_url="https://cloud.example/vnc_lite.html")
+    assert plan.options(NOVA_CONF)["vnc"]["novncproxy_base_url"] == ["https://cloud.example/vnc_lite.html"]
+
+
 def test_the_operators_hypervisor_wins_over_what_the_host_says():
     given = {"nova_hypervisor_virt_type": "kvm", "nova_hypervisor_cpu_mode": "custom"}
     plan = Plan("split-compute", LATEST, **given, nova_hypervisor_cpu_models=["Nehalem", "Haswell"])

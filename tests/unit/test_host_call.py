@@ -90,6 +90,20 @@ def test_paths_of_earlier_acting_calls_are_passed_on():
     assert host_call.earlier_paths(variables) == ["/etc/a", "/etc/b"]
 
 
+def test_a_look_checks_the_host_for_what_its_plan_needs():
+    arguments = {"plan": {**PLAN, "ports": {"8774": ["nova-api"]}}, "host": {"suite": "trixie"}}
+    assert host_call.checks(arguments, {"packages": {"b": "1", "a": "1"}}, 7.0) == {
+        "now": 7.0,
+        "packages": ["nova-compute"],
+        "ports": {"8774": ["nova-api"]},
+        "versions": ["a", "b"],
+        "suite": "trixie",
+    }
+    own = {"packages": ["x"], "now": 1.0, "ports": {}}
+    assert host_call.checks({**arguments, "host": own}, None, 7.0) == own
+    assert host_call.checks({**arguments, "host": {}}, None, 7.0) == {}
+
+
 # --- the operator's options ---------------------------------------------------------------------------------------
 
 LISTED = {
@@ -301,9 +315,12 @@ def test_a_look_in_a_play_predicts_masks_and_tells_the_callback(play, tmp_path):
 
 
 def test_in_a_run_a_look_changes_nothing_and_the_report_says_what_no_single_host_sees(play, tmp_path):
+    with (tmp_path / "hosts").open("a") as inventory:
+        inventory.write("gone ansible_host=127.0.0.1 ansible_port=1 ansible_connection=ssh\n")
     done = play("-e", "{unknown: {/etc/nova/nova.cnf: {}}}")
     output = done.stdout + done.stderr
     assert done.returncode != 0
+    assert "gone: cannot be reached: " in output
     assert "There is no list of the options of epoxy" in output
     assert "Shared host names: one and two both call themselves" in output and "/etc/nova/nova.cnf" in output
     tasks = {task["task"]: task for task in json.loads((tmp_path / "phases.json").read_text())["tasks"]}

@@ -68,6 +68,10 @@ def test_plain_secrets_are_searched_for_among_letters_and_digits_only():
     assert leaks.word_pattern(PLAIN) == "[A-Za-z0-9]{33,}"
 
 
+def test_a_hyphen_makes_no_range_of_its_neighbors():
+    assert leaks.word_pattern({"a": "abcdefg+-/h"}) == "[A-Za-z0-9%+/-]{11,}"
+
+
 @pytest.mark.parametrize("characters", ["]^-", "^", "-]", "\\]", "-^"])
 def test_every_character_is_itself_between_brackets(characters, tmp_path):
     secrets = {"a": f"abc{characters}def{characters}ghi"}
