@@ -21,7 +21,7 @@ class Catalogs:
     specs: dict  # variable -> its option of an argument spec
     releases: list  # names of the releases
     services: list  # names of Nova's services
-    services_gone: dict  # name -> {last_release, instead}
+    services_gone: dict  # name -> {last_release, replaced_by}
     secrets: list  # names of the secrets that every cloud has
     secret_min_length: int
     renamed: dict  # old name -> new name
@@ -164,12 +164,12 @@ def service_problems(variables: dict, catalogs: Catalogs) -> list:
     release = variables.get("nova_release")
     return [
         *(
-            f"nova_controller_services names {', '.join(unknown)}; the catalogue has {', '.join(catalogs.services)}"
+            f"nova_controller_services names {', '.join(unknown)}; the catalog has {', '.join(catalogs.services)}"
             for _ in unknown[:1]
         ),
         *(
             f"{name} is not part of {release}: the last release with it was "
-            f"{catalogs.services_gone[name]['last_release']}. Instead: {catalogs.services_gone[name]['instead']}. "
+            f"{catalogs.services_gone[name]['last_release']}. Instead: {catalogs.services_gone[name]['replaced_by']}. "
             "Take it out of nova_controller_services"
             for name in gone
         ),
@@ -292,7 +292,7 @@ def shape_problems(files) -> list:
             problems.append(f"{path} must hold {{section: {{option: value}}}}, or {{option: value}} in a flat file")
         elif options and not str(path).endswith((".yaml", ".yml", ".json")):
             problems += [
-                f"{path}: [{section}] {option} holds a {type(value).__name__}; give a plain value, or a list of plain "
+                f"{path}: [{section}] {option} holds a {nested(value)}; give a plain value, or a list of plain "
                 "values to repeat the option"
                 for section, inner in options.items()
                 if isinstance(inner, dict)
@@ -300,6 +300,11 @@ def shape_problems(files) -> list:
                 if not is_plain(value)
             ]
     return problems
+
+
+def nested(value) -> str:
+    """Return what kind of value holds others; Ansible has classes of its own."""
+    return "dict" if isinstance(value, dict) else "list"
 
 
 def is_plain(value) -> bool:

@@ -15,10 +15,7 @@ NAMES = project.load(project.ROOT / "roles/cloud/vars/main/names.yml")
 SECRETS = project.load(project.ROOT / "roles/cloud_secrets/vars/main.yml")["cloud_secrets_names"]
 SPECS = {**project.spec("nova"), **project.spec("neutron"), **project.spec("nova_hypervisor"), **project.spec("cloud")}
 SERVICES = ["api", "metadata", "conductor", "scheduler", "novncproxy", "compute"]
-GONE = {
-    "cert": {"last_release": "ocata", "instead": "nothing: its API answers 410 Gone"},
-    "consoleauth": {"last_release": "stein", "instead": "novncproxy"},
-}
+GONE = {name: row for name, row in project.SERVICES.items() if "last_release" in row}
 CATALOGS = Catalogs(
     specs={name: option for name, option in SPECS.items() if name not in NAMES["cloud_removed_variables"]},
     releases=["zed", "epoxy"],
@@ -80,13 +77,13 @@ def test_a_good_inventory_has_no_problem():
         ({"nova_release": "yoda"}, "nova_release is yoda; choose one of zed, epoxy"),
         (
             {"nova_controller_services": ["api", "frobnicator"]},
-            "nova_controller_services names frobnicator; the catalogue has api, metadata, conductor, scheduler, "
+            "nova_controller_services names frobnicator; the catalog has api, metadata, conductor, scheduler, "
             "novncproxy, compute",
         ),
         (
             {"nova_controller_services": ["api", "cert"]},
-            "cert is not part of epoxy: the last release with it was ocata. Instead: nothing: its API answers 410 "
-            "Gone. Take it out of nova_controller_services",
+            "cert is not part of epoxy: the last release with it was ocata. Instead: nothing: EC2 certificates left "
+            "Nova, and its API answers 410 Gone. Take it out of nova_controller_services",
         ),
         (
             {"nova_virt_type": None},
