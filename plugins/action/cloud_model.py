@@ -189,7 +189,7 @@ class Overrides:
         return {"all": self.all, "groups": groups, "hosts": self.hosts, "order": self.order}
 
     def _named(self, found: list, name: str) -> list:
-        return [{"name": name, "source": source, "files": value} for value, source in found]
+        return [{"name": name, "source": source, "files": value} for value, source in found if value]
 
     def _read(self, reader: HostReader) -> None:
         host, steps = reader.host, [(None, self.all)]
