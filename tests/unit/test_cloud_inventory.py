@@ -125,19 +125,6 @@ def test_a_variable_that_is_no_longer_read_is_refused_with_what_to_set(name):
     ]
 
 
-def test_names_of_the_wiring_are_refused_or_are_variables_of_the_operator():
-    wiring = project.ROOT / "inventory/wiring.yml"
-    if not wiring.exists():
-        pytest.skip("there is no wiring any more")
-    refused = {**NAMES["cloud_removed_variables"], **NAMES["cloud_renamed_variables"]}
-    assert {name for name in project.load(wiring) if name not in refused} == {
-        "kvm_preflight_policy",
-        "nova_hypervisor_virt_type",
-        "nova_hypervisor_cpu_mode",
-        "nova_hypervisor_cpu_models",
-    }
-
-
 def test_a_wiring_that_is_still_there_is_one_problem():
     assert problems(wiring={"/inventory/group_vars/all/wiring.yml": {"nova_broker", "cloud_broker"}}) == [
         "/inventory/group_vars/all/wiring.yml belongs to an earlier version and still defines 2 variables, "
