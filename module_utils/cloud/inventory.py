@@ -69,6 +69,7 @@ def inventory_problems(inventory: Inventory, catalogs: Catalogs) -> list:
         *group_problems(inventory),
         *secret_problems(inventory, catalogs),
         *address_problems(inventory),
+        *external_messaging_problems(inventory),
         *override_problems(inventory),
     ]
 
@@ -268,6 +269,22 @@ def address_problems(inventory: Inventory) -> list:
         for address, hosts in users.items()
         if len(hosts) > 1
     ]
+
+
+def external_messaging_problems(inventory: Inventory) -> list:
+    """Return a sentence for each external account on a message queue with which oslo.messaging cannot log in."""
+    external = inventory.cloud.get("cloud_external") or {}
+    found = []
+    for name, account in (
+        ("rabbitmq", external.get("rabbitmq")),
+        ("neutron.broker", (external.get("neutron") or {}).get("broker")),
+    ):
+        if isinstance(account, dict) and "/" in str(account.get("password", "")):
+            found.append(
+                f"cloud_external.{name}.password has a slash, with which oslo.messaging cannot log in; give the "
+                "account on RabbitMQ another password"
+            )
+    return found
 
 
 def override_problems(inventory: Inventory) -> list:

@@ -332,3 +332,12 @@ def test_a_secret_in_a_value_of_another_shape_is_hidden():
     given = {"mariadb": {**MARIADB, "extra": "more"}, "keystone": "text", "glance": {"url": "u"}}
     assert secret_texts(option, given) == {HIDDEN, "more", "text"}
     assert mask("it is text or texture", {"text", "texture"}) == "it is ******** or ********"
+
+
+def test_an_external_account_whose_password_oslo_messaging_cannot_use_is_named_without_it():
+    given = {"address": "q", "port": 5672, "user": "u", "password": "a/b-of-theirs", "vhost": "/"}
+    (found,) = problems(groups={"rabbitmq": []}, cloud={"cloud_external": {"rabbitmq": given}})
+    assert found.startswith("cloud_external.rabbitmq.password has a slash")
+    assert "of-theirs" not in found
+    fine = {**given, "password": "a%b@c:d#e-of-theirs"}
+    assert problems(groups={"rabbitmq": []}, cloud={"cloud_external": {"rabbitmq": fine}}) == []

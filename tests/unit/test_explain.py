@@ -197,3 +197,13 @@ def test_the_playbook_shows_no_secret(playbook):
 def test_the_playbook_says_how_to_ask(playbook):
     done = playbook()
     assert done.returncode == 2 and "option=vnc.server_listen" in done.stdout + done.stderr
+
+
+def test_a_whole_file_leaves_out_what_no_layer_ever_sets():
+    base = {"name": "base", "source": "a.yml", "options": {"A": {"never": None, "set": 1, "gone": 1}}}
+    mine = {"name": "mine", "source": "b.yml", "options": {"A": {"gone": None}}}
+    plans = {"one": {"files": [{"path": "/etc/x", "layers": [base, mine]}]}}
+    text = "\n".join(explain(plans, file="/etc/x"))
+    assert "never" not in text
+    assert "A.gone: removed by mine" in text
+    assert "A.never: removed by base" in "\n".join(explain(plans, option="A.never"))
