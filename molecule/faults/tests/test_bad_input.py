@@ -280,12 +280,14 @@ def test_every_bad_variable_is_named_at_once(refusal):
 
 
 def test_every_problem_of_every_host_is_named_at_once(refusal):
-    options = {NOVA: {"DEFAULT": {"my_ipp": "x"}}, "/etc/nova/nova.cnf": {"a": {"b": 1}}}
+    unknown, wrong = {"DEFAULT": {"my_ipp": "x"}}, {"a": {"b": 1}}
+    options = {NOVA: unknown, "/etc/nova/nova.cnf": wrong, "/etc/nova/api-paste.ini": wrong}
     said = refusal("--extra-vars", json.dumps({"config_overrides": options, "preflight_min_memory_mb": 99999999}))
     for host in ("controller1", "compute1"):
         assert f"{host}: extra variables, --extra-vars: [DEFAULT] my_ipp" in said
         assert re.search(rf"{host}: \d+ MiB of memory, at least 99999999 MiB wanted", said), said
-    assert "config_overrides names /etc/nova/nova.cnf" in said
+        assert f"{host}: /etc/nova/api-paste.ini: layer" in said
+    assert "config_overrides names /etc/nova/nova.cnf, but no host" in said
 
 
 def test_a_group_that_is_left_out_is_an_empty_one(playbook, inventory):
