@@ -62,7 +62,8 @@ def _entry_lines(entry: dict, option: str, secrets: tuple) -> list:
         return _option_lines(entry, option, names[option], secrets) if option in names else []
     if entry.get("layers") is None:
         return [_without_options(entry)]
-    lines = [line for name, where in names.items() for line in _option_lines(entry, name, where, secrets)]
+    ever_set = [(name, where) for name, where in names.items() if _is_ever_set(entry, where)]
+    lines = [line for name, where in ever_set for line in _option_lines(entry, name, where, secrets)]
     return lines or ["no layer has an option for it" + ("; the file is absent" if entry.get("optional") else "")]
 
 
@@ -73,6 +74,12 @@ def _without_options(entry: dict) -> str:
     if state != "file":
         return {"directory": "a directory", "absent": "removed"}.get(state, state)
     return f"copied on the host from {entry['source']}" if entry.get("source") else "a whole text, without options"
+
+
+def _is_ever_set(entry: dict, where: tuple) -> bool:
+    """Tell whether a layer gives the option a value; one that only has null is what a component leaves out here."""
+    found = layers.explain(entry["layers"], *where, entry.get("format") or "ini", entry["path"])
+    return bool(found) and not all(row["removed"] for row in [found, *found["overrode"]])
 
 
 def _option_lines(entry: dict, name: str, where: tuple, secrets: tuple) -> list:

@@ -57,10 +57,11 @@ def of_plan(plan: Mapping, host: Mapping) -> dict:
 
 
 def add_to_look(result: dict, plan: Mapping) -> None:
-    """Add to the result of a look what later tasks need: the name of a compute, repairs, the files with options."""
-    result["paths"] = [entry["path"] for entry in plan.get("files") or [] if entry.get("layers") is not None]
+    """Add to the result of a look what later tasks need, and what is wrong with the plan or with it on this host."""
+    result["paths"] = [entry["path"] for entry in plan.get("files") or []]
     if "compute_name" in plan and result.get("facts"):
         result["compute_name"] = host_values.resolve(plan["compute_name"], result["facts"])
+    result["problems"] = [*result["problems"], *(plan.get("problems") or [])]
     kvm, wanted = result.get("kvm") or {}, (plan.get("requires") or {}).get("kvm") or {}
     failed = kvm.get("verdict") == "fail"
     result["repairs"] = kvm.get("repairs", []) if failed and wanted.get("repair") else []

@@ -297,7 +297,10 @@ def bracketed(address: str) -> str:
 
 
 def merge_files(entries: list, extends: dict, overrides: list, add_overrides) -> list:
-    """Return the files of a host, each once; services that share a file add their layers to it."""
+    """Return the files of a host, each once, and what is wrong with the operator's options for them.
+
+    Services that share a file add their layers to it.
+    """
     files: dict = {}
     for entry in entries:
         known = files.setdefault(entry["path"], entry)
@@ -308,13 +311,26 @@ def merge_files(entries: list, extends: dict, overrides: list, add_overrides) ->
     for path, layers in extends.items():
         if path in files:
             files[path]["layers"] = [*files[path]["layers"], *layers]
-    found, _unknown = add_overrides(list(files.values()), overrides)
+    found, problems = overridden(list(files.values()), overrides, add_overrides)
     wanted = {entry["path"] for entry in found if not entry.get("optional") or any(map(options_of, entry["layers"]))}
-    return [
+    kept = [
         {key: value for key, value in entry.items() if key != "for"}
         for entry in found
         if entry.get("for", entry["path"]) in wanted or entry.get("optional")
     ]
+    return kept, problems
+
+
+def overridden(files: list, overrides: list, add_overrides) -> tuple[list, list]:
+    """Return the files with the operator's layers, and a sentence for each layer that a file cannot have."""
+    problems = []
+    for override in overrides:
+        for path, options in (override["files"] or {}).items():
+            try:
+                files, _unknown = add_overrides(files, [{**override, "files": {path: options}}])
+            except ValueError as error:
+                problems.append(f"{error}; correct config_overrides of {override['name']} ({override['source']}).")
+    return files, problems
 
 
 def options_of(layer: Mapping) -> object:
@@ -363,7 +379,9 @@ def host_plan(
             else:
                 plan[key] += value
     plan["packages"], plan["debconf"] = unique(plan["packages"]), unique(plan["debconf"])
-    plan["files"] = merge_files(plan["files"], extends, overrides_of(host, cloud), add_overrides)
+    plan["files"], problems = merge_files(plan["files"], extends, overrides_of(host, cloud), add_overrides)
+    if problems:
+        plan["problems"] = problems
     add_singletons(plan, components, host, cloud, owners)
     add_access(plan, cloud, common, access)
     if any(unit["name"] == "nova-compute" for unit in plan["agents"]):

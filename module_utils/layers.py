@@ -136,7 +136,10 @@ def _dict(value: Any, what: str) -> dict:
 
 def _shape(value: Any) -> str:
     """Return what a value looks like, without what it holds: that may be a secret."""
-    return f"{{{', '.join(map(str, value))}}}" if isinstance(value, dict) else f"a {type(value).__name__}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(map(str, value))}}}"
+    known = (kind.__name__ for kind in (list, bool, int, float, str) if isinstance(value, kind))  # Ansible has its own
+    return f"a {next(known, type(value).__name__)}"
 
 
 def _raw(value: Any) -> list:

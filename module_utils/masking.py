@@ -37,11 +37,17 @@ def is_secret_option(name: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def forms(secret: str) -> list:
-    """Return how a secret is written in a file: as it is, in a URL, for oslo.config, a shell, or as JSON."""
+    """Return how a secret is written in a file: as it is, in a URL, for oslo.config, a shell, or as JSON.
+
+    With a slash, it is another one for RabbitMQ (rabbitmq_password in cloud/urls.py).
+    """
+    rabbitmq = secret.replace("/", "%2F")
     shell = re.sub(r'(["\\$`])', r"\\\1", secret)
     forms = {
         secret,
         quote(secret, safe=""),
+        rabbitmq,
+        quote(rabbitmq, safe=""),
         secret.replace("$", "$$"),
         shell,
         json.dumps(secret, ensure_ascii=False)[1:-1],

@@ -34,6 +34,22 @@ class Run:
         return {(row["task"], host) for row in self.tasks for host in row["changed"]}
 
     @property
+    def stages(self) -> set:
+        """(host, stage) of everything that a plan changed, or would have."""
+        return {(host, stage) for row in self.tasks for host, stages in row["stages"].items() for stage in stages}
+
+    @property
+    def changes(self) -> set:
+        """Everything that changed, or would have: (host, kind, what) of stages, files, units, and of other tasks."""
+        found = {(host, "stage", stage) for host, stage in self.stages}
+        for row in self.tasks:
+            found |= {(host, "file", path) for host, paths in row["paths"].items() for path in paths}
+            for host, verbs in row["units"].items():
+                found |= {(host, verb, unit) for verb, units in verbs.items() for unit in units}
+            found |= {(host, "task", row["task"]) for host in row["changed"] if host not in row["stages"]}
+        return found
+
+    @property
     def said(self) -> dict:
         """Host to what it said when it failed."""
         return {host: text for row in self.tasks for host, text in row["failed"].items()}
@@ -49,13 +65,12 @@ def inventories(request) -> list:
     return request.config.getoption("--ansible-inventory").split(",")
 
 
-@pytest.fixture
-def playbook(request, tmp_path):
+@pytest.fixture(scope="session")
+def playbook(request, tmp_path_factory):
     """Return run(name, *arguments, **environment): ansible-playbook with the inventory of the scenario."""
 
     def run(name: str, *arguments: str, inventory: list | None = None, **environment: str) -> Run:
-        phases = tmp_path / "phases.json"
-        phases.unlink(missing_ok=True)
+        phases = tmp_path_factory.mktemp("run") / "phases.json"
         sources = [f"--inventory={source}" for source in inventory or inventories(request)]
         done = subprocess.run(
             ["ansible-playbook", *sources, str(ROOT / "playbooks" / name), *arguments],
@@ -76,6 +91,33 @@ def playbook(request, tmp_path):
         return Run(done.returncode, done.stdout, json.loads(phases.read_text())["tasks"] if phases.exists() else [])
 
     return run
+
+
+def write_inventory(folder: Path, edit, variables: dict | None = None) -> list:
+    """Write the lab's inventory, after a function has changed it, as another inventory; return it.
+
+    variables are those of groups and hosts in files of their own: {"group_vars/nova_computes.yml": {...}}.
+    """
+    shown = subprocess.run([str(ROOT / "inventory/lab/lab.py")], stdout=subprocess.PIPE, check=True).stdout
+    known = json.loads(shown)
+    edit(known)
+    everybody = folder / "group_vars/all"
+    everybody.mkdir(parents=True)
+    for path in (ROOT / "inventory/lab/group_vars/all").iterdir():
+        (everybody / path.name).symlink_to(path)
+    for path, values in (variables or {}).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(yaml.safe_dump(values), encoding="utf-8")
+    script = folder / "machines.sh"
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(known)}\nEND\n", encoding="utf-8")
+    script.chmod(0o700)
+    return [str(folder)]
+
+
+@pytest.fixture
+def inventory(tmp_path):
+    """Return write(edit, variables): write_inventory in a folder of the test."""
+    return lambda edit, variables=None: write_inventory(tmp_path / "inventory", edit, variables)
 
 
 @pytest.fixture

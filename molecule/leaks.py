@@ -11,8 +11,12 @@ ESCAPES = (("$", "$$"), ("$", "\\$"), ("%", "%%"))  # of oslo.config, of a shell
 
 
 def forms(value: str) -> set:
-    """Return a secret as it is, percent-encoded, and with the escapes of the formats that it is written in."""
-    encoded = {quote(value, safe=safe) for safe in ("", "/")}
+    """Return a secret as it is, percent-encoded, and with the escapes of the formats that it is written in.
+
+    A slash is %2F already in the passwords of RabbitMQ's accounts.
+    """
+    rabbitmq = value.replace("/", "%2F")
+    encoded = {rabbitmq, quote(rabbitmq, safe=""), *(quote(value, safe=safe) for safe in ("", "/"))}
     lower = {re.sub("%..", lambda code: code[0].lower(), text) for text in encoded}
     return {value, *encoded, *lower, *(value.replace(character, escaped) for character, escaped in ESCAPES)}
 

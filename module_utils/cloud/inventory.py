@@ -21,7 +21,7 @@ class Catalogs:
     specs: dict  # variable -> its option of an argument spec
     releases: list  # names of the releases
     services: list  # names of Nova's services
-    services_gone: dict  # name -> {last_release, instead}
+    services_gone: dict  # name -> {last_release, replaced_by}
     secrets: list  # names of the secrets that every cloud has
     secret_min_length: int
     renamed: dict  # old name -> new name
@@ -69,6 +69,7 @@ def inventory_problems(inventory: Inventory, catalogs: Catalogs) -> list:
         *group_problems(inventory),
         *secret_problems(inventory, catalogs),
         *address_problems(inventory),
+        *external_messaging_problems(inventory),
         *override_problems(inventory),
     ]
 
@@ -164,12 +165,12 @@ def service_problems(variables: dict, catalogs: Catalogs) -> list:
     release = variables.get("nova_release")
     return [
         *(
-            f"nova_controller_services names {', '.join(unknown)}; the catalogue has {', '.join(catalogs.services)}"
+            f"nova_controller_services names {', '.join(unknown)}; the catalog has {', '.join(catalogs.services)}"
             for _ in unknown[:1]
         ),
         *(
             f"{name} is not part of {release}: the last release with it was "
-            f"{catalogs.services_gone[name]['last_release']}. Instead: {catalogs.services_gone[name]['instead']}. "
+            f"{catalogs.services_gone[name]['last_release']}. Instead: {catalogs.services_gone[name]['replaced_by']}. "
             "Take it out of nova_controller_services"
             for name in gone
         ),
@@ -270,6 +271,22 @@ def address_problems(inventory: Inventory) -> list:
     ]
 
 
+def external_messaging_problems(inventory: Inventory) -> list:
+    """Return a sentence for each external account on a message queue with which oslo.messaging cannot log in."""
+    external = inventory.cloud.get("cloud_external") or {}
+    found = []
+    for name, account in (
+        ("rabbitmq", external.get("rabbitmq")),
+        ("neutron.broker", (external.get("neutron") or {}).get("broker")),
+    ):
+        if isinstance(account, dict) and "/" in str(account.get("password", "")):
+            found.append(
+                f"cloud_external.{name}.password has a slash, with which oslo.messaging cannot log in; give the "
+                "account on RabbitMQ another password"
+            )
+    return found
+
+
 def override_problems(inventory: Inventory) -> list:
     """Return a sentence for each part of config_overrides that has not the shape {path: {section: {option: value}}}."""
     problems = [
@@ -292,7 +309,7 @@ def shape_problems(files) -> list:
             problems.append(f"{path} must hold {{section: {{option: value}}}}, or {{option: value}} in a flat file")
         elif options and not str(path).endswith((".yaml", ".yml", ".json")):
             problems += [
-                f"{path}: [{section}] {option} holds a {type(value).__name__}; give a plain value, or a list of plain "
+                f"{path}: [{section}] {option} holds a {nested(value)}; give a plain value, or a list of plain "
                 "values to repeat the option"
                 for section, inner in options.items()
                 if isinstance(inner, dict)
@@ -300,6 +317,11 @@ def shape_problems(files) -> list:
                 if not is_plain(value)
             ]
     return problems
+
+
+def nested(value) -> str:
+    """Return what kind of value holds others; Ansible has classes of its own."""
+    return "dict" if isinstance(value, dict) else "list"
 
 
 def is_plain(value) -> bool:

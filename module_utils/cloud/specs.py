@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError, NoLogError, SubParameterTypeError
+from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
 
 MASK = "********"
-NOISE = (NoLogError, SubParameterTypeError)  # what follows from another error of the same value
 
 
 def secret_paths(specs: dict) -> list:
@@ -66,9 +65,8 @@ def option_errors(name: str, option: dict, value) -> list:
     shapes = shape_errors(name, option, value)
     if shapes:
         return shapes
-    errors = list(ArgumentSpecValidator({name: option}).validate({name: value}).errors)
-    telling = [error for error in errors if not isinstance(error, NOISE)] or errors
-    return [_sentence(name, option, value, error) for error in telling]
+    errors = ArgumentSpecValidator({name: option}).validate({name: value}).errors
+    return [_sentence(name, option, value, error) for error in errors]
 
 
 def shape_errors(name: str, option: dict, value) -> list:

@@ -56,6 +56,20 @@ def database_url(cloud: dict, user: str, password: str, name: str) -> str:
     return f"mysql+pymysql://{userinfo(user, password)}{place}/{escape(name)}{database_query(cloud)}"
 
 
+def database_options(cloud: dict, user: str, password: str, name: str) -> dict:
+    """Return the options of [database] with the password outside of the URL.
+
+    Keystone gives the URL to alembic, which takes a percent sign for an interpolation; every password that has to be
+    encoded would stop its migrations. oslo.db adds connection_parameters when it connects.
+    """
+    database = cloud["database"]
+    place = host_port(database["host"], database["port"])
+    return {
+        "connection": f"mysql+pymysql://{escape(user)}@{place}/{escape(name)}{database_query(cloud)}",
+        "connection_parameters": f"password={escape(password)}",
+    }
+
+
 def database_query(cloud: dict) -> str:
     """Return the query of a database URL: with TLS, the authority that the server is checked with."""
     verified = cloud.get("ca_file") and not cloud["database"]["external"]
@@ -86,10 +100,19 @@ def messaging_of(cloud: dict, service: str) -> dict:
     return messaging
 
 
+def rabbitmq_password(password: str) -> str:
+    """Return the password of our account on RabbitMQ, made of the secret of the inventory.
+
+    oslo.messaging passes a slash on as it is, and the URL ends there: no account with a slash in its password can log
+    in. Ours has %2F instead.
+    """
+    return password.replace("/", "%2F")
+
+
 def messaging_password(messaging: dict, password: str, external: dict | None) -> str:
     """Return the password of a messaging account: the external one's where the account is external."""
     if not messaging["external"]:
-        return password
+        return rabbitmq_password(password)
     account = external or {}
     for key in messaging["account"]:
         account = account.get(key) or {}

@@ -144,7 +144,7 @@ class ActionModule(ActionBase):
     def holds_template(self, value) -> bool:
         """Return whether anything in a value is a template. The answer is kept by the object, not by its text."""
         if isinstance(value, str):
-            return self._templar.is_template(value)
+            return self._templar.is_possibly_template(value)
         if not isinstance(value, (dict, list)):
             return value is not None and not isinstance(value, (int, float))  # such as a value of a vault
         if id(value) not in self._templates:
@@ -189,7 +189,7 @@ class Overrides:
         return {"all": self.all, "groups": groups, "hosts": self.hosts, "order": self.order}
 
     def _named(self, found: list, name: str) -> list:
-        return [{"name": name, "source": source, "files": value} for value, source in found]
+        return [{"name": name, "source": source, "files": value} for value, source in found if value]
 
     def _read(self, reader: HostReader) -> None:
         host, steps = reader.host, [(None, self.all)]

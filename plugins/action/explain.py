@@ -44,6 +44,8 @@ class ActionModule(ActionBase):
         for host in task_vars["ansible_play_hosts_all"]:
             templar = templar_of(self, task_vars["hostvars"], host)
             plans[host] = templar.template(PLAN)
+            if plans[host].get("problems"):
+                raise AnsibleActionFail("\n".join(plans[host]["problems"]))
             secrets |= set(host_call.secrets(templar, task_vars["cloud"]["secret_paths"]))
         try:
             lines = explain(plans, options["option"], options["file"], sorted(secrets))

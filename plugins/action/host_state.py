@@ -40,6 +40,8 @@ class ActionModule(ActionBase):
         if not isinstance(arguments.get("plan"), dict):
             raise AnsibleActionFail("host_state needs a plan, as the filter host_plan makes it.")
         look, plan = boolean(arguments.get("look", False)), arguments["plan"]
+        if plan.get("problems") and not look:
+            raise AnsibleActionFail("\n".join(plan["problems"]))
         arguments = {**arguments, **host_call.of_plan(plan, arguments.get("host") or {})}
         try:
             stages = engine.chosen(arguments["plan"], arguments.get("stages"), arguments.get("computes") or ())

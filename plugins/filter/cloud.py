@@ -24,10 +24,12 @@ FILTERS = (
     "auth_options",
     "authtoken_options",
     "cell_templates",
+    "database_options",
     "database_url",
     "host_port",
     "messaging_account",
     "oslo_value",
+    "rabbitmq_password",
     "transport_url",
 )
 

@@ -15,10 +15,7 @@ NAMES = project.load(project.ROOT / "roles/cloud/vars/main/names.yml")
 SECRETS = project.load(project.ROOT / "roles/cloud_secrets/vars/main.yml")["cloud_secrets_names"]
 SPECS = {**project.spec("nova"), **project.spec("neutron"), **project.spec("nova_hypervisor"), **project.spec("cloud")}
 SERVICES = ["api", "metadata", "conductor", "scheduler", "novncproxy", "compute"]
-GONE = {
-    "cert": {"last_release": "ocata", "instead": "nothing: its API answers 410 Gone"},
-    "consoleauth": {"last_release": "stein", "instead": "novncproxy"},
-}
+GONE = {name: row for name, row in project.SERVICES.items() if "last_release" in row}
 CATALOGS = Catalogs(
     specs={name: option for name, option in SPECS.items() if name not in NAMES["cloud_removed_variables"]},
     releases=["zed", "epoxy"],
@@ -80,13 +77,13 @@ def test_a_good_inventory_has_no_problem():
         ({"nova_release": "yoda"}, "nova_release is yoda; choose one of zed, epoxy"),
         (
             {"nova_controller_services": ["api", "frobnicator"]},
-            "nova_controller_services names frobnicator; the catalogue has api, metadata, conductor, scheduler, "
+            "nova_controller_services names frobnicator; the catalog has api, metadata, conductor, scheduler, "
             "novncproxy, compute",
         ),
         (
             {"nova_controller_services": ["api", "cert"]},
-            "cert is not part of epoxy: the last release with it was ocata. Instead: nothing: its API answers 410 "
-            "Gone. Take it out of nova_controller_services",
+            "cert is not part of epoxy: the last release with it was ocata. Instead: nothing: EC2 certificates left "
+            "Nova, and its API answers 410 Gone. Take it out of nova_controller_services",
         ),
         (
             {"nova_virt_type": None},
@@ -126,19 +123,6 @@ def test_a_variable_that_is_no_longer_read_is_refused_with_what_to_set(name):
     assert problems(hosts={"compute2": {name: None}}) == [
         f"compute2: {name} is no longer read: {NAMES['cloud_removed_variables'][name]}"
     ]
-
-
-def test_names_of_the_wiring_are_refused_or_are_variables_of_the_operator():
-    wiring = project.ROOT / "inventory/wiring.yml"
-    if not wiring.exists():
-        pytest.skip("there is no wiring any more")
-    refused = {**NAMES["cloud_removed_variables"], **NAMES["cloud_renamed_variables"]}
-    assert {name for name in project.load(wiring) if name not in refused} == {
-        "kvm_preflight_policy",
-        "nova_hypervisor_virt_type",
-        "nova_hypervisor_cpu_mode",
-        "nova_hypervisor_cpu_models",
-    }
 
 
 def test_a_wiring_that_is_still_there_is_one_problem():
@@ -330,6 +314,12 @@ def test_a_text_is_no_list_and_no_dict_because_roles_take_values_as_they_are():
     assert option_errors("x", {"type": "dict", "no_log": True}, "a=b") == ["x is ********; it must be of type dict"]
 
 
+def test_a_secret_of_a_wrong_type_is_not_shown():
+    option = {"type": "int", "no_log": True}
+    assert option_errors("x", option, HIDDEN) == ["x is ********; it must be of type int"]
+    assert option_errors("x", {**option, "type": "str", "choices": ["a"]}, HIDDEN) == ["x is ********; choose one of a"]
+
+
 def test_paths_of_secrets_come_from_the_specs():
     paths = secret_paths(SPECS)
     assert ["cloud_external", "neutron", "broker", "password"] in paths
@@ -342,3 +332,12 @@ def test_a_secret_in_a_value_of_another_shape_is_hidden():
     given = {"mariadb": {**MARIADB, "extra": "more"}, "keystone": "text", "glance": {"url": "u"}}
     assert secret_texts(option, given) == {HIDDEN, "more", "text"}
     assert mask("it is text or texture", {"text", "texture"}) == "it is ******** or ********"
+
+
+def test_an_external_account_whose_password_oslo_messaging_cannot_use_is_named_without_it():
+    given = {"address": "q", "port": 5672, "user": "u", "password": "a/b-of-theirs", "vhost": "/"}
+    (found,) = problems(groups={"rabbitmq": []}, cloud={"cloud_external": {"rabbitmq": given}})
+    assert found.startswith("cloud_external.rabbitmq.password has a slash")
+    assert "of-theirs" not in found
+    fine = {**given, "password": "a%b@c:d#e-of-theirs"}
+    assert problems(groups={"rabbitmq": []}, cloud={"cloud_external": {"rabbitmq": fine}}) == []

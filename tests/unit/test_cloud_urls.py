@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import string
-from urllib.parse import unquote, urlparse
+from urllib.parse import parse_qsl, quote, unquote, urlparse, urlsplit
 
 import pytest
 from ansible.module_utils import sql_url
@@ -86,7 +86,7 @@ def parse_hosts(url: str) -> list[tuple]:
 @pytest.mark.parametrize("addresses", ADDRESSES.values(), ids=ADDRESSES)
 def test_a_transport_url_names_each_broker_with_the_account(addresses, password):
     url = urls.transport_url(make(addresses), "nova", password)
-    assert parse_hosts(url) == [("nova", password, address, 5672) for address in addresses]
+    assert parse_hosts(url) == [("nova", urls.rabbitmq_password(password), address, 5672) for address in addresses]
     assert urlparse(url).path == "/"
     assert read_by_oslo(url) == url
 
@@ -209,3 +209,22 @@ def test_the_templates_of_the_simplest_cloud_are_those_that_cells_already_have()
 def test_an_address_of_version_6_gets_brackets_once():
     assert urls.host_port("fd00::1", 80) == urls.host_port("[fd00::1]", "80") == "[fd00::1]:80"
     assert urls.host_port("controller.example", 80) == "controller.example:80"
+
+
+@pytest.mark.parametrize("password", ["plain", "with/slash", "a/b@c:d%e/"])
+def test_a_password_of_rabbitmq_survives_the_url_that_oslo_messaging_makes(password):
+    """oslo.messaging unquotes the password of its URL, and quotes it again for kombu, which leaves a slash as it is."""
+    account = urls.rabbitmq_password(password)
+    cloud = {"messaging": {"nova": {"hosts": [{"host": "fd00::1", "port": 5672}], "vhost": "/", "user": "nova",
+                                    "external": False, "account": []}}}  # fmt: skip
+    given = unquote(urlsplit(urls.transport_url(cloud, "nova", password)).password)
+    assert given == account
+    for_kombu = urlsplit(f"amqp://nova:{quote(given)}@[fd00::1]:5672/")
+    assert (unquote(for_kombu.password), for_kombu.port) == (account, 5672)
+
+
+def test_the_database_url_of_keystone_holds_no_percent_sign():
+    cloud = {"database": {"host": "fd00::1", "port": 3306, "external": False}, "ca_file": None}
+    options = urls.database_options(cloud, "keystone", "a%b@c/d", "keystone")
+    assert "%" not in options["connection"]
+    assert dict(parse_qsl(options["connection_parameters"])) == {"password": "a%b@c/d"}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -152,28 +153,57 @@ def test_a_question_without_an_answer_is_told_what_there_is(question, words):
 
 @pytest.fixture
 def playbook(tmp_path):
-    """Return playbook(*arguments): the finished process of playbooks/explain.yml for two hosts that do not exist."""
-    plans = {name: {"deploy_plan": PLANS[name]} for name in ("controller1", "compute1")}
-    hosts = {name: {**values, "ansible_host": "192.0.2.1"} for name, values in plans.items()}
-    inventory = {"all": {"hosts": hosts, "vars": {"deploy_secrets": [SECRET]}}}
-    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    """Return playbook(*arguments): the finished process of playbooks/explain.yml for the example's hosts.
+
+    Their addresses are kept for documentation: nobody answers there.
+    """
+    inventory = shutil.copytree(project.ROOT / "inventory/example", tmp_path / "inventory")
+    secrets = {name: f"{SECRET}-{number}" for number, name in enumerate(project.secret_names())}
+    (inventory / "group_vars/all/secrets.yml").write_text(yaml.safe_dump(secrets))
+    for kind, name, value in (("group", "nova_computes", "127.0.0.2"), ("host", "compute1", "127.0.0.3")):
+        folder = inventory / f"{kind}_vars"
+        folder.mkdir(exist_ok=True)
+        overrides = {"config_overrides": {"/etc/nova/nova.conf": {"vnc": {"server_listen": value}}}}
+        (folder / f"{name}.yml").write_text(yaml.safe_dump(overrides))
 
     def run(*arguments):
-        command = [sys.executable, "-m", "ansible", "playbook", "playbooks/explain.yml", "-i", tmp_path / "hosts.yml"]
+        command = [sys.executable, "-m", "ansible", "playbook", "playbooks/explain.yml", "-i", inventory]
         return subprocess.run([*command, *arguments], cwd=project.ROOT, capture_output=True, text=True, timeout=120)
 
     return run
 
 
-def test_the_playbook_answers_without_a_connection_to_any_host(playbook):
+def test_the_playbook_answers_without_a_connection_to_any_host(playbook, tmp_path):
     done = playbook("-vvv", "-e", "option=vnc.server_listen")
     assert done.returncode == 0, done.stdout + done.stderr
-    for line in explain({name: PLANS[name] for name in ("controller1", "compute1")}, "vnc.server_listen"):
-        assert line in done.stdout.splitlines()
-    assert SECRET not in done.stdout + done.stderr and "unnamed4711x" not in done.stdout + done.stderr
-    assert "unreachable=0" in done.stdout and "192.0.2.1" not in done.stdout
+    lines = done.stdout.splitlines()
+    begin = lines.index("compute1: /etc/nova/nova.conf")
+    assert lines[begin + 1 : begin + 5] == [
+        "  vnc.server_listen = 127.0.0.3",
+        f"    from host compute1 ({tmp_path}/inventory/host_vars/compute1.yml:1)",
+        f"    instead of 127.0.0.2 from group nova_computes ({tmp_path}/inventory/group_vars/nova_computes.yml:1)",
+        "    instead of 192.0.2.21 from nova: compute_vnc (roles/nova/vars/main/config.yml)",
+    ]
+    assert "unreachable=0" in done.stdout and "ESTABLISH" not in done.stdout
+
+
+def test_the_playbook_shows_no_secret(playbook):
+    done = playbook("-vvv", "-e", "file=/etc/nova/nova.conf")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "  keystone_authtoken.password = ***" in done.stdout.splitlines()
+    assert SECRET not in done.stdout + done.stderr
 
 
 def test_the_playbook_says_how_to_ask(playbook):
     done = playbook()
     assert done.returncode == 2 and "option=vnc.server_listen" in done.stdout + done.stderr
+
+
+def test_a_whole_file_leaves_out_what_no_layer_ever_sets():
+    base = {"name": "base", "source": "a.yml", "options": {"A": {"never": None, "set": 1, "gone": 1}}}
+    mine = {"name": "mine", "source": "b.yml", "options": {"A": {"gone": None}}}
+    plans = {"one": {"files": [{"path": "/etc/x", "layers": [base, mine]}]}}
+    text = "\n".join(explain(plans, file="/etc/x"))
+    assert "never" not in text
+    assert "A.gone: removed by mine" in text
+    assert "A.never: removed by base" in "\n".join(explain(plans, option="A.never"))

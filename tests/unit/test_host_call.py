@@ -258,8 +258,9 @@ PLAY = """
     - name: Report
       preflight_report:
         folder: "{{ folder }}/reports"
-        unknown_overrides: "{{ unknown | default([]) }}"
-      run_once: true
+        cloud:
+          groups: {nova_computes: [], nova_controllers: [one, two]}
+          overrides: {all: [{name: cloud (group all), source: x, files: "{{ unknown | default({}) }}"}]}
       when: report | default(true)
 
     - name: Do what there is nothing of
@@ -316,7 +317,7 @@ def test_a_look_in_a_play_predicts_masks_and_tells_the_callback(play, tmp_path):
 def test_in_a_run_a_look_changes_nothing_and_the_report_says_what_no_single_host_sees(play, tmp_path):
     with (tmp_path / "hosts").open("a") as inventory:
         inventory.write("gone ansible_host=127.0.0.1 ansible_port=1 ansible_connection=ssh\n")
-    done = play("-e", "{unknown: [/etc/nova/nova.cnf]}")
+    done = play("-e", "{unknown: {/etc/nova/nova.cnf: {}}}")
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert "gone: cannot be reached: " in output

@@ -33,7 +33,6 @@ READS_OTHERS = {
     "preflight": {"kvm_preflight_report_folder": "one report of both"},
     "nova_client": {"keystone_admin_password": "the account of the clients"},
     "verify": {"keystone_admin_password": "the account of the verification"},
-    "neutron": {"nova_metadata_secret": "its metadata agent shares it with Nova"},
 }
 SHARED_PREFIX = "openstack_service_"
 CONDITIONS = ("when", "until", "changed_when", "failed_when")

@@ -8,7 +8,7 @@ import re
 
 import project
 import pytest
-from ansible.module_utils import host_plan, layers, operator_options, option_lists
+from ansible.module_utils import operator_options, option_lists
 from project import RELEASES, SHAPES, plan_of
 
 FOLDER = project.ROOT / "roles/option_lists/files"
@@ -108,10 +108,17 @@ def test_an_option_that_two_layers_set_is_that_of_the_one_that_wins(release):
     assert error.startswith("override 1, test: [libvirt] cpu_modell")
 
 
-def test_a_shape_that_no_file_can_have_is_named(release):
-    with pytest.raises(ValueError, match=r'/etc/nova/nova.conf: layer "cloud": \[libvirt\] cpu_mode holds a dict'):
-        override = {"name": "cloud", "source": "test", "files": {NOVA: {"libvirt": {"cpu_mode": {"a": "b"}}}}}
-        host_plan.merge_files(plan_of("all-in-one", release)["files"], {}, [override], layers.add_overrides)
+def test_options_that_a_file_cannot_have_are_problems_of_the_plan_and_in_none_of_its_files(release):
+    wrong = {NOVA: {"libvirt": {"cpu_mode": {"a": "b"}}}, "/etc/nova/api-paste.ini": {"a": {"b": 1}}}
+    plan = plan_with(release, wrong, {NOVA: {"libvirt": {"cpu_mode": "none"}}})
+    dict_held, not_made_of_options = plan["problems"]
+    assert dict_held.startswith('/etc/nova/nova.conf: layer "override 0": [libvirt] cpu_mode holds a dict; give ')
+    assert dict_held.endswith("; correct config_overrides of override 0 (test).")
+    assert not_made_of_options.startswith(
+        '/etc/nova/api-paste.ini: layer "override 0" overrides options, but the file is not made of options'
+    )
+    assert plan.options(NOVA)["libvirt"]["cpu_mode"] == ["none"]
+    assert "problems" not in plan_of("all-in-one", release).parts
 
 
 @pytest.mark.parametrize(

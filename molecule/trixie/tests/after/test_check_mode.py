@@ -7,7 +7,7 @@ import json
 import re
 
 testinfra_hosts = ["ansible://nova_controllers"]
-OPTION = {"nova_config": {"DEFAULT": {"reclaim_instance_interval": 77}}}
+OPTION = {"config_overrides": {"/etc/nova/nova.conf": {"DEFAULT": {"reclaim_instance_interval": 77}}}}
 STATE = "sha256sum /etc/nova/nova.conf; systemctl show nova-scheduler nova-conductor -p ExecMainStartTimestampMonotonic"
 
 
@@ -27,8 +27,9 @@ def test_a_changed_option_is_shown_with_no_secret_and_not_carried_out(host, play
     assert lines - restarts == {"+[DEFAULT]", "+reclaim_instance_interval = 77"}
     assert "-nova-api.service: active (running)" in restarts
     assert "+nova-api.service: restart (newer: /etc/nova/nova.conf)" in restarts
-    names = {name.rpartition(" : ")[2] for name, _ in plan.changed}
-    assert "Write the configuration files of this host" in names
-    assert "Run the services of this host on their current files" in names, "a restart is predicted"
+    hosts = {"controller1": "units", "compute1": "agents"}
+    expected = {(host, stage) for host, units in hosts.items() for stage in ("files", units)}
+    assert plan.stages == expected, "the file, and the restarts of what reads it"
+    assert {what for _, kind, what in plan.changes if kind == "file"} == {"/etc/nova/nova.conf"}
     assert secrets_in(plan.output) == []
     assert host.check_output(STATE) == before

@@ -10,12 +10,22 @@ import pytest
 testinfra_hosts = ["ansible://nova_controllers"]
 
 
+# Nova's account on the message queue, from variables of the inventory: no password is in a command line.
+BROKER = {
+    "address": "{{ hostvars[groups.rabbitmq[0]].management_address }}",
+    "port": 5672,
+    "user": "nova",
+    "password": "{{ nova_broker_password }}",
+    "vhost": "/",
+}
+
+
 @pytest.fixture
 def unserved(module, host):
     """Return look(queue, check): which queues are not consumed; the module waits for them unless it only checks."""
 
     def look(queue: str, check: bool) -> list:
-        wanted = {"queue": queue, "served_by": "somebody", "broker": "{{ nova_broker }}"}
+        wanted = {"queue": queue, "served_by": "somebody", "broker": BROKER}
         answers = module("nova_controllers", "queue_consumers", json.dumps({"queues": [wanted]}), check=check)
         return [queue for answer in answers.values() for queue in answer["unserved"]]
 

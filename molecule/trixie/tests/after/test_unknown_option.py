@@ -9,7 +9,8 @@ import json
 import pytest
 
 testinfra_hosts = ["ansible://nova_controllers"]
-UNKNOWN = {"nova_config": {"scheduler": {"max_atempts": 5}, "DEFAULT": {"cpu_allocation_ratio": 3.0}}}
+OPTIONS = {"scheduler": {"max_atempts": 5}, "DEFAULT": {"cpu_allocation_ratio": 3.0}}
+UNKNOWN = {"config_overrides": {"/etc/nova/nova.conf": OPTIONS}}
 STATE = "sha256sum /etc/nova/* 2>/dev/null; systemctl show nova-scheduler nova-api -p ExecMainStartTimestampMonotonic"
 
 

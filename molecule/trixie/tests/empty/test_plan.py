@@ -15,7 +15,7 @@ def test_check_mode_plans_a_whole_deployment_of_empty_machines(playbook, secrets
     assert plan.rc == 0, plan.output[-3000:]
     assert secrets_in(plan.output) == []
     assert "+my_ip = " in plan.output, "the plan shows the options of new files"
-    planned = sorted(plan.changed)
+    planned = sorted(plan.changes)
     assert planned
     Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "planned.json").write_text(json.dumps(planned), encoding="utf-8")
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several controllers restart their API and control services one after the other, each behind its answers.
+
+Ansible itself runs the tasks of the role deploy on three hosts; in place of host_state, an action notes when it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import project
+import pytest
+
+ACTION = """
+import json, os, time
+from ansible.plugins.action import ActionBase
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        begun = time.monotonic()
+        time.sleep(0.4)
+        row = [self._task.args["stages"], task_vars["inventory_hostname"], begun, time.monotonic()]
+        with open(os.environ["CALLS"], "a") as stream:
+            stream.write(json.dumps(row) + "\\n")
+        return {"changed": True, "acted": row[0], "changed_paths": []}
+"""
+PLAY = """
+- hosts: all
+  gather_facts: false
+  vars:
+    deploy_plan: {}
+    host_state: {pending: "{{ inventory_hostname != 'idle' }}", repairs: [], facts: {}}
+  roles: [deploy]
+"""
+HOSTS = ["c1", "c2", "c3", "idle"]
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory) -> list:
+    """Return (stages, host, begin, end) of each call."""
+    folder = tmp_path_factory.mktemp("rolling")
+    (folder / "actions").mkdir()
+    (folder / "actions/host_state.py").write_text(ACTION, encoding="utf-8")
+    (folder / "play.yml").write_text(PLAY, encoding="utf-8")
+    log = folder / "calls"
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "-i", ",".join(HOSTS) + ",", "-c", "local", "play.yml"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(project.ROOT / "ansible.cfg"),
+            "ANSIBLE_ACTION_PLUGINS": f"{folder}/actions",
+            "ANSIBLE_ROLES_PATH": str(project.ROOT / "roles"),
+            "CALLS": str(log),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def spans(calls: list, stage: str) -> list:
+    """Return (begin, end, host) of the calls for a stage, in the order of time."""
+    return sorted((begin, end, host) for stages, host, begin, end in calls if stage in stages)
+
+
+def overlap(rows: list) -> bool:
+    """Tell whether any two calls ran at the same time."""
+    return any(first[1] > second[0] for first, second in zip(rows, rows[1:]))
+
+
+@pytest.mark.parametrize("stage", ["units", "identity_units"])
+def test_controllers_restart_their_services_one_after_the_other(calls, stage):
+    assert [row[2] for row in spans(calls, stage)] == ["c1", "c2", "c3"]
+    assert not overlap(spans(calls, stage))
+
+
+@pytest.mark.parametrize(("units", "answers"), [("units", "answers"), ("identity_units", "identity_answers")])
+def test_a_controller_answers_before_the_next_one_restarts(calls, units, answers):
+    assert all(answers in stages for stages, *_ in calls if units in stages)
+
+
+@pytest.mark.parametrize("stage", ["packages", "files", "agents"])
+def test_what_interrupts_nothing_runs_on_all_hosts_at_once(calls, stage):
+    assert len(spans(calls, stage)) == 3
+    assert overlap(spans(calls, stage))
+
+
+def test_no_stage_begins_before_every_host_has_finished_the_one_before(calls):
+    order = ["packages", "files", "schema", "identity_units", "identity", "units", "agents"]
+    for earlier, later in zip(order, order[1:]):
+        assert max(row[1] for row in spans(calls, earlier)) <= spans(calls, later)[0][0], (earlier, later)
+
+
+def test_a_host_with_nothing_pending_takes_no_part(calls):
+    assert {host for _, host, *_ in calls} == {"c1", "c2", "c3"}
