@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 HOME = "/var/lib/nova-ansible/put-off"  # not /run: Debian mounts it noexec
 LIST = f"{HOME}/py3compile.list"
@@ -80,6 +79,8 @@ def catch_up(run, home: str = HOME) -> str:
     with open(f"{home}/py3compile.list", encoding="utf-8") as file:
         packages = sorted(set(file.read().split()))
     code, output = run(["dpkg-query", "--listfiles", "--", *packages])  # one of them may be gone again: not an error
+    from concurrent.futures import ThreadPoolExecutor  # not needed where nothing was put off, and dear to import
+
     processors = len(os.sched_getaffinity(0))
     files = sorted({line for line in output.splitlines() if _PUBLIC.match(line)})
     batches = split(files, processors)
