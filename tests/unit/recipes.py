@@ -43,7 +43,7 @@ SERVICE = {
         ),
         ("nova_files:\n", "nova_serial_scheme: \"{{ 'wss' if cloud.scheme == 'https' else 'ws' }}\"\n\n"),
     ],
-    "roles/nova/README.md": [("`compute`:", "`serialproxy`, ")],
+    "roles/nova/README.md": [("`compute`:", "`serialproxy`,\n")],
 }
 
 VARIABLE = {
