@@ -7,6 +7,16 @@ import json
 
 TSO = "userspace-tso-enable"
 PENDING = "nova-ansible-restart"  # set together with the option, removed after the restart that applies it
+# All tables in one call, and so of one moment.
+COLUMNS = {
+    "Open_vSwitch": "other_config,external_ids",
+    "Bridge": "name,datapath_type,ports",
+    "Port": "_uuid,name",
+    "Manager": "target",
+}
+READ = ["--format=json"]
+for _table, _columns in COLUMNS.items():
+    READ += ["--", f"--columns={_columns}", "list", _table]
 RESTARTED = ["remove", "Open_vSwitch", ".", "external_ids", PENDING]
 
 
@@ -15,28 +25,29 @@ def empty():
     return {"datapath": None, "tso": False, "pending": False, "ports": [], "managers": []}
 
 
-def rows(table):
-    """The rows of a table in ovs-vsctl's JSON as dicts."""
+def rows(table: str) -> list[dict]:
+    """Return the rows of a table in ovs-vsctl's JSON as dicts."""
     data = json.loads(table)
     return [dict(zip(data["headings"], row)) for row in data["data"]]
 
 
-def column(table, name):
-    """One column of a table."""
-    return [row[name] for row in rows(table)]
+def identifiers(value: list) -> set[str]:
+    """Return the UUIDs in a column: a set of them, or a single one."""
+    pairs = value[1] if value[0] == "set" else [value]
+    return {identifier for _kind, identifier in pairs}
 
 
-def state(root, bridges, ports, managers, bridge):
-    """The settings from the tables Open_vSwitch and Bridge, the bridge's ports and the managers."""
-    options = dict(rows(root)[0]["other_config"][1])
-    marks = dict(rows(root)[0]["external_ids"][1])
-    types = {row["name"]: row["datapath_type"] or "system" for row in rows(bridges)}
+def state(tables: str, bridge: str) -> dict:
+    """Return the settings from what READ printed: one table a line."""
+    (root,), bridges, ports, managers = map(rows, tables.splitlines())
+    found = next((row for row in bridges if row["name"] == bridge), None)
+    own = identifiers(found["ports"]) if found else set()
     return {
-        "datapath": types.get(bridge),
-        "tso": options.get(TSO) == "true",
-        "pending": PENDING in marks,
-        "ports": sorted(ports),
-        "managers": sorted(managers),
+        "datapath": (found["datapath_type"] or "system") if found else None,
+        "tso": dict(root["other_config"][1]).get(TSO) == "true",
+        "pending": PENDING in dict(root["external_ids"][1]),
+        "ports": sorted(row["name"] for row in ports if row["_uuid"][1] in own and row["name"] != bridge),
+        "managers": sorted(row["target"] for row in managers),
     }
 
 

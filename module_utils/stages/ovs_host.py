@@ -40,13 +40,8 @@ def ask(module, *arguments):
 
 def read(module, bridge):
     """The settings that matter, as ovs_plan has them; those of an empty machine when there is no Open vSwitch."""
-    root = ask(module, "--format=json", "--columns=other_config,external_ids", "list", "Open_vSwitch")
-    if root is None:
-        return ovs_plan.empty()
-    bridges = ask(module, "--format=json", "--columns=name,datapath_type", "list", "Bridge")
-    ports = ask(module, "list-ports", bridge) if bridge in ovs_plan.column(bridges, "name") else ""
-    managers = ask(module, "get-manager")
-    return ovs_plan.state(root, bridges, ports.split(), managers.split(), bridge)
+    tables = ask(module, *ovs_plan.READ)
+    return ovs_plan.empty() if tables is None else ovs_plan.state(tables, bridge)
 
 
 def is_up(interface):

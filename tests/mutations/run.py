@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".lab", ".cache", ".ansible", "__pycache__", "trees")
 BEHAVIOR = "test_catalogue test_layout test_host_plan test_host_state test_host_values test_layers"
-BEHAVIOR += " test_formats test_cloud_model test_cloud_urls test_cloud_inventory test_cloud_precedence"
+BEHAVIOR += " test_formats test_cloud_model test_cloud_urls test_cloud_inventory"
 STORED = ("tests/unit/test_golden.py", "tests/unit/test_layout.py::test_documents_made_from_data_are_current")
 
 

@@ -174,7 +174,7 @@ def test_a_watched_file_is_one_that_is_written_or_packaged(plan):
         for path in unit.get("files", []):
             if not path.startswith("/var/lib/dpkg/info/"):
                 assert path in plan.files, (unit["name"], path)
-                # Policies are read again while a service runs; a drop-in is not, so it is watched wherever there can be one.
+                # A service reads policies again while it runs; a drop-in is watched wherever there can be one.
                 assert not plan.files[path].get("optional") or path.endswith(".service.d/nova-ansible.conf"), path
 
 

@@ -104,6 +104,29 @@ def test_a_look_checks_the_host_for_what_its_plan_needs():
     assert host_call.checks({**arguments, "host": {}}, None, 7.0) == {}
 
 
+def test_what_is_wrong_with_the_plan_is_a_problem_of_the_look_and_every_file_is_known():
+    result = {"problems": ["too little memory"], "facts": {}}
+    files = [{"path": "/a", "layers": []}, {"path": "/b", "text": "x"}]
+    host_call.add_to_look(result, {"problems": ["/b is not made of options"], "files": files})
+    assert result["problems"] == ["too little memory", "/b is not made of options"]
+    assert result["paths"] == ["/a", "/b"]
+
+
+def test_a_callback_tells_what_was_done_to_units():
+    path = project.ROOT / "plugins/callback/phases.py"
+    spec = importlib.util.spec_from_file_location("phases", path)
+    phases = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(phases)
+    stages = [
+        {"changed": True, "started": ["a.service"], "restarted": [{"unit": "b.service", "newer": ["/x"]}]},
+        {"changed": True, "started": ["c.service"], "stopped": []},
+        {"changed": False},
+    ]
+    assert phases.units(stages) == {"started": ["a.service", "c.service"], "restarted": ["b.service"]}
+    seconds = {"one": {"files": 1.0, "units": 5.0}, "two": {"files": 2.0}}
+    assert phases.slowest(seconds) == {"files": (2.0, "two"), "units": (5.0, "one")}
+
+
 # --- the operator's options ---------------------------------------------------------------------------------------
 
 LISTED = {
@@ -311,6 +334,9 @@ def test_a_look_in_a_play_predicts_masks_and_tells_the_callback(play, tmp_path):
     assert not (tmp_path / "one.conf").exists()
     tasks = {task["task"]: task for task in json.loads((tmp_path / "phases.json").read_text())["tasks"]}
     assert tasks["Look"]["stages"] == {"one": ["files"], "two": ["files"]}
+    assert tasks["Look"]["paths"] == {host: [f"{tmp_path}/{host}.conf"] for host in ("one", "two")}
+    assert tasks["Look"]["units"] == {"one": {}, "two": {}}
+    assert {tuple(seconds) for seconds in tasks["Look"]["stage_seconds"].values()} == {("files",)}
     assert tasks["Do what there is nothing of"]["stages"] == {}
 
 

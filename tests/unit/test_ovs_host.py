@@ -9,19 +9,34 @@ import pytest
 from ansible.module_utils import ovs_plan
 
 
-def root(options=(), marks=()):
-    """The table Open_vSwitch as ovs-vsctl --format=json writes it."""
-    row = [["map", [list(pair) for pair in options]], ["map", [list(pair) for pair in marks]]]
-    return json.dumps({"data": [row], "headings": ["other_config", "external_ids"]})
+def tables(options=(), marks=(), datapath="netdev", ports=("provider", "eth1"), managers=()):
+    """The tables as ovs-vsctl --format=json writes them, with a second bridge; without a datapath there is no first."""
+    maps = [["map", [list(pair) for pair in pairs]] for pairs in (options, marks)]
+    members = [["uuid", f"of-{port}"] for port in ports]
+    column = members[0] if len(members) == 1 else ["set", members]
+    rows = {
+        "Open_vSwitch": [maps],
+        "Bridge": [["br-int", "netdev", ["uuid", "of-br-int"]]]
+        + ([["provider", datapath, column]] * (datapath is not None)),
+        "Port": [[["uuid", f"of-{port}"], port] for port in ("br-int", *ports)],
+        "Manager": [[target] for target in managers],
+    }
+    return "".join(
+        json.dumps({"data": rows[table], "headings": columns.split(",")}) + "\n"
+        for table, columns in ovs_plan.COLUMNS.items()
+    )
 
 
-def bridges(**types):
-    """The table Bridge."""
-    return json.dumps({"data": [list(pair) for pair in types.items()], "headings": ["name", "datapath_type"]})
-
-
-DONE = ovs_plan.state(root([("userspace-tso-enable", "true")]), bridges(provider="netdev"), ["eth1"], [], "provider")
+TSO = [("userspace-tso-enable", "true")]
+DONE = ovs_plan.state(tables(TSO), "provider")
 NEW = ovs_plan.empty()
+
+
+def test_the_ports_of_a_bridge_are_its_own_without_itself():
+    assert DONE == {"datapath": "netdev", "tso": True, "pending": False, "ports": ["eth1"], "managers": []}
+    assert ovs_plan.state(tables(ports=["provider"], managers=["ptcp:6640"]), "provider")["ports"] == []
+    assert ovs_plan.state(tables(managers=["ptcp:6640"]), "provider")["managers"] == ["ptcp:6640"]
+    assert ovs_plan.state(tables(datapath=None), "provider")["datapath"] is None
 
 
 def test_a_finished_host_needs_no_command():
@@ -50,16 +65,14 @@ def test_userspace_needs_tso_and_marks_the_restart_in_the_same_transaction():
 
 def test_a_restart_that_an_earlier_run_owed_is_made_up_for():
     marks = [("nova-ansible-restart", "true")]
-    before = ovs_plan.state(
-        root([("userspace-tso-enable", "true")], marks), bridges(provider="netdev"), [], [], "provider"
-    )
+    before = ovs_plan.state(tables(TSO, marks, ports=["provider"]), "provider")
     after = ovs_plan.wanted(before, "netdev", None, None)
     assert ovs_plan.commands(before, after, "provider") == []
     assert ovs_plan.needs_restart(before, after)
 
 
 def test_a_bridge_with_another_datapath_is_changed_in_place():
-    before = ovs_plan.state(root(), bridges(provider=""), ["eth1", "tap"], [], "provider")
+    before = ovs_plan.state(tables(datapath="", ports=["provider", "eth1", "tap"]), "provider")
     assert before["datapath"] == "system"
     calls = ovs_plan.commands(before, ovs_plan.wanted(before, "netdev", "eth1", None), "provider")
     assert calls[-1] == ["--may-exist", "add-br", "provider", "--", "set", "Bridge", "provider", "datapath_type=netdev"]

@@ -7,12 +7,16 @@ import json
 import os
 from pathlib import Path
 
+# A copy of a package's file, which its maintainer script happens to make in the same way: nobody can know before.
+OF_A_PACKAGE = "/etc/nova/api-paste.ini"
+
 
 def test_the_first_run_changed_exactly_what_check_mode_predicted(converged):
     planned = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "planned.json").read_text(encoding="utf-8")
     planned = {tuple(row) for row in json.loads(planned)}
     assert len(converged.stages) >= 12, "a first deployment changes a lot"
-    assert sorted(planned - converged.changes) == [], "predicted, but not changed"
+    unchanged = planned - converged.changes
+    assert unchanged == {(host, "file", OF_A_PACKAGE) for host, _ in converged.stages}, "predicted, but not changed"
     assert sorted(converged.changes - planned) == [], "changed, but not predicted"
 
 
