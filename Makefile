@@ -26,7 +26,7 @@ help:
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt
 	touch $@
 
-## make lab            machines on this computer, a cloud on them, a living guest (LAB_SUITE, LAB_COMPUTES, LAB_NAME)
+## make lab            machines on this computer, a cloud on them, a test instance (LAB_SUITE, LAB_COMPUTES, LAB_NAME)
 lab: lab-machines lab-secrets
 	$(PLAYBOOK) -i inventory/lab playbooks/site.yml -e verify_keep=true
 	@echo "A shell with credentials: LAB_NAME=$(LAB_NAME) make lab-shell"
@@ -53,7 +53,7 @@ deploy: .venv
 plan: .venv
 	$(PLAYBOOK) -i $(INVENTORY) playbooks/site.yml --check --diff
 
-## make verify         proves the cloud of INVENTORY with a guest and removes it
+## make verify         verifies the cloud of INVENTORY with a test instance and removes it
 verify: .venv
 	$(PLAYBOOK) -i $(INVENTORY) playbooks/verify.yml
 
@@ -78,7 +78,7 @@ lint: .venv
 unit: .venv test-packages
 	$(BIN)/pytest -q -m "not slow" tests/unit tests/kvm
 
-# The guest's image is booted for real, and so are machines of both architectures that KVM is proven in.
+# The guest's image is booted for real, and so are machines of both architectures that KVM is verified in.
 EMULATORS := qemu-system-x86 qemu-system-arm
 test-packages:
 	dpkg --status $(EMULATORS) >/dev/null 2>&1 || \
