@@ -60,9 +60,10 @@ options:
       target: {description: Where a link leads; it need not exist., type: path}
       optional:
         description:
-          - The file is absent as long as no layer has an option for it.
-          - Only a file with the header of this module is removed; one that an operator or a package wrote is left alone
-            until there are options.
+          - The file is not made, and one that an operator or a package wrote is left alone, until a layer has an option
+            for it.
+          - From then on it stays, without options where they went away. oslo.policy fails on a policy that vanishes
+            while a service runs.
         type: bool
         default: false
       owner: {description: Owner., type: str, default: root}

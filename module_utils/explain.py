@@ -64,7 +64,9 @@ def _entry_lines(entry: dict, option: str, secrets: tuple) -> list:
         return [_without_options(entry)]
     ever_set = [(name, where) for name, where in names.items() if _is_ever_set(entry, where)]
     lines = [line for name, where in ever_set for line in _option_lines(entry, name, where, secrets)]
-    return lines or ["no layer has an option for it" + ("; the file is absent" if entry.get("optional") else "")]
+    return lines or [
+        "no layer has an option for it" + ("; the file is not made until one has" if entry.get("optional") else "")
+    ]
 
 
 def _without_options(entry: dict) -> str:

@@ -84,7 +84,7 @@ def shape_problems(entry: dict) -> list:
     if entry["validate"] and (entry["layers"] is None or entry["format"] != "ini"):
         problems.append(f"{path}: validate needs `layers` of format ini; other files have no options to look up")
     if entry["optional"] and entry["layers"] is None:
-        problems.append(f"{path}: optional needs `layers`; without options in them the file is absent")
+        problems.append(f"{path}: optional needs `layers`; without options in them the file is not made")
     if state == "link" and entry["mode"]:
         problems.append(f"{path}: a link has no mode of its own; leave out mode")
     return problems
@@ -94,9 +94,8 @@ def wanted(entry: dict, now: dict, check_mode: bool) -> dict:
     """Return what makes up an entry: the text as `new`, merged options, and the state where options decide it."""
     if entry["layers"] is not None:
         merged = layers.merge(entry["layers"], entry["format"], entry["path"])
-        if entry["optional"] and not merged:
-            # what does not carry our header is an operator's or a package's, and stays
-            return {"state": "absent" if now["text"].startswith(HEADER) else "left"}
+        if entry["optional"] and not merged and not now["text"].startswith(HEADER):
+            return {"state": "left"}  # an operator's or a package's file; ours stays, because of what has read it
         return {"merged": merged, "new": formats.render(merged, entry["format"])}
     if entry["source"] is not None:
         return {"new": read_source(entry["source"], now["text"], check_mode)}

@@ -231,9 +231,7 @@ class Component:
 
     def unit(self, name: str, service: str, files: list) -> dict:
         """Return a unit with the files that decide whether it runs on its present configuration."""
-        watched = [
-            entry["path"] for entry in files if entry.get("state", "file") == "file" and not entry.get("optional")
-        ]
+        watched = [entry["path"] for entry in files if entry.get("state", "file") == "file"]
         listed, drop_in = self.get("package_list"), self.get("drop_in", "")
         if f"{name}.service" == drop_in or (drop_in.endswith("-.service") and name.startswith(drop_in[:-8])):
             watched.append(f"/etc/systemd/system/{drop_in}.d/nova-ansible.conf")

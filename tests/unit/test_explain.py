@@ -108,7 +108,7 @@ def test_a_flat_file_has_options_without_section_and_a_file_alone_has_all_of_the
     ("file", "words"),
     [
         ("/etc/nova", "a directory"),
-        ("/etc/nova/policy.yaml", "no layer has an option for it; the file is absent"),
+        ("/etc/nova/policy.yaml", "no layer has an option for it; the file is not made until one has"),
         ("/etc/nova/api-paste.ini", "copied on the host from /usr/share/api-paste.ini"),
         ("/root/openrc", "a whole text, without options"),
         ("/etc/link", "a link to /etc/x"),

@@ -253,13 +253,15 @@ def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(write, tmp_
     assert os.listdir(tmp_path) == []
 
 
-def test_an_optional_file_is_there_as_long_as_an_operator_has_options_for_it(write, tmp_path):
+def test_an_optional_file_is_made_for_the_first_option_and_then_stays(write, tmp_path):
+    """A service that has read a policy answers 500 when it vanishes, and keeps a rule that is only taken out."""
     path = tmp_path / "file"
-    assert not write("yaml", {}, optional=True)["changed"]
+    assert not write("yaml", {}, optional=True)["changed"] and not path.exists()
     assert write("yaml", {}, {"rule": "x"}, optional=True)["changed"] and path.exists()
     removed = write("yaml", {}, {"rule": None}, optional=True)
-    assert removed["changed_paths"] == [str(path)] and not path.exists()
-    assert 'rule: "x"' in removed["diff"][0]["before"] and removed["diff"][0]["after"] == ""
+    assert removed["changed_paths"] == [str(path)] and read_yaml(path) == {}
+    assert 'rule: "x"' in removed["diff"][0]["before"] and removed["diff"][0]["after"] == "{}\n"
+    assert not write("yaml", {}, optional=True)["changed"] and path.exists()
 
 
 def test_an_optional_file_of_an_operator_is_left_until_there_are_options(write, tmp_path):
