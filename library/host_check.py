@@ -8,7 +8,7 @@ DOCUMENTATION = """
 module: host_check
 short_description: Read what a host is and name what would stop a deployment on it
 description:
-  - Returns the facts the roles read (C(ansible_facts.machine)) and a list of problems; it changes nothing and does not
+  - Returns the facts that decide values of a plan (C(ansible_facts.nova_ansible_host)) and a list of problems; it changes nothing and does not
     fail by itself, so that one report can name every problem of every host.
 options:
   address:
@@ -77,7 +77,7 @@ versions:
   returned: always
   type: dict
 ansible_facts:
-  description: "C(machine): distribution, suite, architecture, cpus, memory_mb, hostname, ovs_datapath."
+  description: "C(nova_ansible_host): distribution, suite, architecture, cpus, memory_mb, hostname, ovs_datapath."
   returned: always
   type: dict
 """

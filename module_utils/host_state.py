@@ -323,7 +323,7 @@ def read_host(outer: Any, wanted: dict) -> dict:
     if result.get("failed"):
         return {"facts": {}, "problems": [result["msg"]], "versions": {}}
     return {
-        "facts": result["ansible_facts"]["machine"],
+        "facts": result["ansible_facts"]["nova_ansible_host"],
         "problems": result["problems"],
         "versions": result["versions"],
     }

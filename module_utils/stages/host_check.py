@@ -178,7 +178,7 @@ def run(module) -> None:
     installed = installed_packages([*module.params["packages"], *wanted])
     module.exit_json(
         changed=False,
-        ansible_facts={"machine": facts},
+        ansible_facts={"nova_ansible_host": facts},
         problems=problems(module.params, facts, installed),
         versions={name: installed[name] for name in wanted if name in installed},
     )

@@ -50,7 +50,8 @@ class ActionModule(ActionBase):
         try:
             lines = explain(plans, options["option"], options["file"], sorted(secrets))
         except ValueError as error:
-            raise AnsibleActionFail(f"Nothing to explain: {error}.") from None
+            end = "" if str(error).endswith("?") else "."
+            raise AnsibleActionFail(f"Nothing to explain: {error}{end}") from None
         for line in lines:  # a result would be wrapped
             Display().display(line)
         return {**result, "changed": False, "lines": lines}

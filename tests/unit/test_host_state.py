@@ -63,7 +63,7 @@ class Fakes:
     def __init__(self) -> None:
         self.calls: list = []
         self.answers: dict = {
-            "host_check": {"ansible_facts": {"machine": dict(FACTS)}, "problems": [], "versions": {}},
+            "host_check": {"ansible_facts": {"nova_ansible_host": dict(FACTS)}, "problems": [], "versions": {}},
         }
 
     def make(self, name: str):
