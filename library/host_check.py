@@ -8,8 +8,8 @@ DOCUMENTATION = """
 module: host_check
 short_description: Read what a host is and name what would stop a deployment on it
 description:
-  - Returns the facts that decide values of a plan (C(ansible_facts.nova_ansible_host)) and a list of problems; it changes nothing and does not
-    fail by itself, so that one report can name every problem of every host.
+  - Returns the facts that decide values of a plan (C(ansible_facts.nova_ansible_host)) and a list of problems; it
+    changes nothing and does not fail by itself, so that one report can name every problem of every host.
 options:
   address:
     description: Address that the services of this host will listen on; it must be an address of the host.
