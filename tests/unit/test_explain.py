@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -207,3 +208,12 @@ def test_a_whole_file_leaves_out_what_no_layer_ever_sets():
     assert "never" not in text
     assert "A.gone: removed by mine" in text
     assert "A.never: removed by base" in "\n".join(explain(plans, option="A.never"))
+
+
+def test_the_playbook_names_options_that_a_file_cannot_have(playbook):
+    wrong = {"config_overrides": {"/etc/nova/api-paste.ini": {"a": {"b": 1}}}}
+    done = playbook("-e", json.dumps(wrong), "-e", "option=DEFAULT.debug")
+    assert done.returncode == 2
+    assert (
+        "/etc/nova/api-paste.ini: layer" in done.stdout and "correct config_overrides of extra variables" in done.stdout
+    )

@@ -294,6 +294,12 @@ PLAY = """
       failed_when: host_state_nothing.stages | length > 0 or 'invocation' in host_state_nothing
       connection: ssh
       vars: {ansible_host: 127.0.0.1, ansible_port: 1}
+
+    - name: Refuse to act on a plan that is wrong
+      host_state:
+        plan: {host: x, problems: [this is wrong], files: "{{ plan.files }}"}
+        stages: [files]
+      ignore_errors: true
 """
 
 
@@ -330,6 +336,7 @@ def test_a_look_in_a_play_predicts_masks_and_tells_the_callback(play, tmp_path):
     assert done.returncode == 0, output
     assert f"files: {tmp_path}/one.conf (absent)" in output and "workers = 1" in output
     assert output.count("cloud: [DEFAULT] debug") == 2, output
+    assert output.count("msg: this is wrong") == 2, "nobody acts on a plan that is wrong"
     assert "nova-pw-4711" not in output and "admin-pw-4711" not in output
     assert not (tmp_path / "one.conf").exists()
     tasks = {task["task"]: task for task in json.loads((tmp_path / "phases.json").read_text())["tasks"]}

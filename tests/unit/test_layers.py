@@ -159,3 +159,11 @@ def test_overrides_of_a_wrong_shape_are_refused(files, words):
     with pytest.raises(ValueError) as error:
         layers.add_overrides(FILES, [{"name": "host", "source": "x", "files": files}])
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_value_of_the_wrong_kind_is_named_as_in_yaml_and_not_by_the_class_that_ansible_gave_it():
+    class Tagged(list):
+        pass
+
+    with pytest.raises(ValueError, match=r"\[libvirt\] must hold options as a dict, not a list"):
+        layers.merge([{"name": "cloud", "source": "x", "options": {"libvirt": Tagged(["x"])}}], "ini", "/etc/nova.conf")
