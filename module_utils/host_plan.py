@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ansible.module_utils.cloud.urls import host_port
+
 # Where the units of a service's stage go in the plan.
 STAGES = {"foundation": "foundation", "identity": "identity_units", "control": "units", "agent": "agents"}
 ANSWERS = {"identity": "identity_answers", "control": "answers", "agent": "answers", "foundation": "answers"}
@@ -217,7 +219,7 @@ class Component:
 
     def socket(self, port: int) -> dict:
         """Return uWSGI's option for the address that a service listens on."""
-        end = f"{bracketed(self.common['address'])}:{port}"
+        end = host_port(self.common["address"], port)
         if self.cloud["scheme"] == "https":
             certificate = self.cloud["certificate"]
             return {"https-socket": f"{end},{certificate['cert']},{certificate['key']}"}
@@ -277,7 +279,7 @@ class Component:
         answer = self.of(service, "answer")
         if answer:
             check("answer", answer, f"{self.name}.{service}.answer")
-            url = f"{self.cloud['scheme']}://{bracketed(self.common['address'])}:{port}{answer['path']}"
+            url = f"{self.cloud['scheme']}://{host_port(self.common['address'], port)}{answer['path']}"
             plan[ANSWERS[stage]].append({"name": unit, "url": url, "status": list(answer["status"])})
         queue = self.of(service, "queue")
         if queue:
@@ -287,11 +289,6 @@ class Component:
                 check("step", step, f"{self.name}.{service}.{key}")
                 plan[key].append(dict(step))
         plan["requires"].update(self.of(service, "requires", {}))
-
-
-def bracketed(address: str) -> str:
-    """Return an address as it is written in front of a port."""
-    return f"[{address}]" if ":" in address else address
 
 
 def merge_files(entries: list, extends: dict, overrides: list, add_overrides) -> list:

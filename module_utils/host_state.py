@@ -178,7 +178,7 @@ def filled(content: Any) -> bool:
 
 
 def is_there(stage: Stage, plan: dict, computes: Iterable = ()) -> bool:
-    """Tell whether a plan has a stage: debconf alone is no transaction, cells need somebody to map."""
+    """Tell whether a plan has a stage: debconf alone is no transaction, cells need computes to map."""
     if stage.name == "packages":
         return filled(plan.get("packages"))
     return any(filled(plan.get(key)) for key in stage.keys) and (stage.name != "cells" or bool(computes))
