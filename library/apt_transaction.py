@@ -68,7 +68,7 @@ healed:
   type: list
   elements: str
 changed_paths:
-  description: dpkg's file list of each new or upgraded package; for C(unit_current), whose units run on their code.
+  description: dpkg's file list of each new or upgraded package; for C(systemd_units), whose units run on their code.
   returned: always
   type: list
   elements: str

@@ -11,8 +11,9 @@ import shutil
 import tempfile
 import time
 
-from ansible.module_utils import debian_package, guest_files
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.guest import guest_files
+from ansible.module_utils.packages import debian_package
 
 DOCUMENTATION = r"""
 module: guest_image

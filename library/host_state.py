@@ -28,9 +28,9 @@ options:
     description:
       - The plan of the host. A stage whose key is empty is not there. Each key is as the module of its stage takes it.
       - C(packages) and C(debconf) are for M(apt_transaction), C(files) for M(config_files); C(foundation),
-        C(identity_units), C(units), C(stopped) and C(agents) for M(unit_current); C(databases) for
-        M(service_databases); C(messaging_users) for M(broker_accounts); C(schema) for M(db_bootstrap);
-        C(identity_answers) and C(answers) for M(http_answers); C(identity), with C(users) and C(services), for
+        C(identity_units), C(units), C(stopped) and C(agents) for M(systemd_units); C(databases) for
+        M(service_databases); C(messaging_users) for M(rabbitmq_users); C(schema) for M(db_bootstrap);
+        C(identity_answers) and C(answers) for M(http_ready); C(identity), with C(users) and C(services), for
         M(openstack_identity); C(queues) for M(queue_consumers); C(cells), with C(api_database_url) and
         C(cell_database_url), for M(nova_compute_hosts).
       - C(prepare) and C(finish) are lists of steps, each with C(name), C(module) (any of these modules, or
@@ -131,9 +131,9 @@ failed_stage: {description: The stage that failed., returned: failure, type: str
 
 import os
 
-from ansible.module_utils import host_state as engine
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.masking import forms
+from ansible.module_utils.config.masking import forms
+from ansible.module_utils.plan import host_state as engine
 
 
 class QuietModule(AnsibleModule):

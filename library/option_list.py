@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.option_catalogue import entry_points, list_options
+from ansible.module_utils.config.option_check import entry_points, list_options
 
 DOCUMENTATION = r"""
 module: option_list

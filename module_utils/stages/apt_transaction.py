@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from ansible.module_utils import apt_text, put_off, service_hold
+from ansible.module_utils.packages import apt_output, deferred_triggers, policy_rcd
 
 APT = [
     "apt-get",
@@ -80,12 +80,14 @@ class Apt:
         return output
 
     def fail(self, what: str, output: str):
-        advice = apt_text.hint(output)
-        lines = "\n    ".join(apt_text.telling_lines(output))
+        advice = apt_output.hint(output)
+        lines = "\n    ".join(apt_output.telling_lines(output))
         self.module.fail_json(msg=f"{what}{'; ' + advice if advice else ''}:\n    {lines}", **self.result)
 
     def status(self) -> dict:
-        return apt_text.parse_status(self.must("dpkg-query failed", ["dpkg-query", "-W", "-f", apt_text.DPKG_FORMAT]))
+        return apt_output.parse_status(
+            self.must("dpkg-query failed", ["dpkg-query", "-W", "-f", apt_output.DPKG_FORMAT])
+        )
 
     def get(self, *arguments) -> list:
         path = [f"--option=DPkg::Path={self.path}"] if self.path else []
@@ -96,7 +98,7 @@ class Apt:
         code, output = self.run(self.get("--simulate", *arguments))
         if code != 0:
             raise PlanError(output)
-        return apt_text.parse_simulation(output)
+        return apt_output.parse_simulation(output)
 
     def heal(self) -> None:
         """Finish what an interrupted dpkg left."""
@@ -114,12 +116,12 @@ class Apt:
     def undisturbed(self):
         """Hold services while the block runs, and do afterwards what need not be done for each package."""
         held = self.module.params["hold_services"]
-        with service_hold.held(held), put_off.stand_ins(held) as self.path:
+        with policy_rcd.held(held), deferred_triggers.stand_ins(held) as self.path:
             try:
                 yield
             finally:
                 self.path = ""
-        problems = put_off.catch_up(self.run)
+        problems = deferred_triggers.catch_up(self.run)
         if held:
             settle_bus(self)
         if problems:
@@ -133,14 +135,14 @@ class Apt:
             if "Could not get lock" not in output or time.monotonic() > end:
                 break
             time.sleep(2)
-        failed = apt_text.failed_fetches(output)
+        failed = apt_output.failed_fetches(output)
         if failed:
             sources = read_sources()
             lines = [
                 "The package lists cannot be fetched, nothing was changed. Correct the source or mend the network:"
             ]
             for address, reason in failed:
-                where = apt_text.source_of(address, reason, sources)
+                where = apt_output.source_of(address, reason, sources)
                 lines.append(f"{address}: {reason}" + (f" (from {where})" if where else ""))
             self.module.fail_json(msg="\n  - ".join(lines), **self.result)
         if code != 0:
@@ -219,20 +221,20 @@ def arguments_of(params: dict, absent: list, present: list) -> list:
 def transact(module, apt: Apt) -> None:
     params, check_mode = module.params, module.check_mode
     begin = time.monotonic()
-    stale = service_hold.is_stale()
+    stale = policy_rcd.is_stale()
     status = apt.status()
     half_done = status["broken"] or (["dpkg"] if glob.glob("/var/lib/dpkg/updates/[0-9]*") else [])
-    uncompiled = [put_off.LIST] if put_off.is_left() else []
-    apt.result["healed"] += ([service_hold.POLICY] if stale else []) + uncompiled + half_done
+    uncompiled = [deferred_triggers.LIST] if deferred_triggers.is_left() else []
+    apt.result["healed"] += ([policy_rcd.POLICY] if stale else []) + uncompiled + half_done
     if stale and not check_mode:
-        service_hold.release()
+        policy_rcd.release()
     if (half_done or uncompiled) and not check_mode:
         with apt.undisturbed():
             apt.heal()
         status = apt.status()
     elif stale and not check_mode and params["hold_services"]:
         settle_bus(apt)
-    absent = apt_text.missing(params["packages"], status)
+    absent = apt_output.missing(params["packages"], status)
     if check_mode:  # a run would have finished these first
         absent = [item for item in absent if item not in status["broken"]]
     present = [name for name in params["remove"] if name in status["installed"]]
@@ -248,7 +250,7 @@ def transact(module, apt: Apt) -> None:
         else:
             arguments = ["--no-remove", *arguments]
         install(module, apt, arguments, status)
-        changes, removals = apt_text.difference(status, apt.status())
+        changes, removals = apt_output.difference(status, apt.status())
     apt.result.update(
         installed=sorted(name for name, (old, _new) in changes.items() if not old),
         upgraded=sorted(name for name, (old, _new) in changes.items() if old),
@@ -273,7 +275,7 @@ def predict(module, apt: Apt, arguments: list, absent: list, present: list) -> t
         changes, removals = apt.simulate(arguments)
     except PlanError as error:
         # the sources may be among what this very run would change
-        module.warn(f"apt cannot plan this transaction yet: {' '.join(apt_text.telling_lines(str(error), 3))}")
+        module.warn(f"apt cannot plan this transaction yet: {' '.join(apt_output.telling_lines(str(error), 3))}")
         return {item.partition("=")[0]: ("", "?") for item in absent}, {name: "?" for name in present}
     refuse_removals(module, apt.result, removals)
     return changes, removals
@@ -298,7 +300,7 @@ def install(module, apt: Apt, arguments: list, before: dict) -> None:
         apt.must("debconf refuses its answers, nothing was installed", ["debconf-set-selections"], text_in=text)
     with apt.undisturbed():
         code, output = apt.run(apt.get(*arguments))
-        if code != 0 and apt_text.failed_fetches(output):  # the lists are older than the mirror
+        if code != 0 and apt_output.failed_fetches(output):  # the lists are older than the mirror
             apt.update()
             code, output = apt.run(apt.get(*arguments))
     if code != 0 and "remove is disabled" in output:
@@ -307,7 +309,7 @@ def install(module, apt: Apt, arguments: list, before: dict) -> None:
         apt.fail("apt cannot do this, nothing was changed", output)
     if code != 0:
         apt.fail("The packages were not all installed", output)
-    left = apt_text.missing(params["packages"], apt.status())
+    left = apt_output.missing(params["packages"], apt.status())
     if left:
         module.fail_json(msg=f"apt ended well, but {', '.join(left)} is not installed; read its history", **apt.result)
 

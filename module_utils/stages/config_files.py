@@ -6,9 +6,9 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from ansible.module_utils import file_entries
-from ansible.module_utils.formats import FORMATS
-from ansible.module_utils.masking import mask_text
+from ansible.module_utils.config import file_entries
+from ansible.module_utils.config.formats import FORMATS
+from ansible.module_utils.config.masking import mask_text
 
 FILE_SPEC = {
     "path": {"type": "path", "required": True},
@@ -35,7 +35,7 @@ def checked(files: list) -> dict:
     """Return what the option catalog says of files; the import is dear, and most runs have nothing to check."""
     if not files:
         return {"errors": [], "deprecated": [], "missing": {}}
-    from ansible.module_utils.option_catalogue import check_files
+    from ansible.module_utils.config.option_check import check_files
 
     return check_files(files)
 

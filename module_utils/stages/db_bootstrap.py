@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible.module_utils import first_sync, outcome, sql_url, user_command
 from ansible.module_utils.basic import missing_required_lib
+from ansible.module_utils.database import migration_guard, sql_url, step_state
+from ansible.module_utils.host import commands
 
 HALF_DONE = (
     "\nThe database holds half of an earlier migration. If it was never in use, drop it and create it anew "
@@ -16,28 +17,28 @@ HALF_DONE = (
 
 
 class StepFailed(Exception):
-    """A step that did not come to its outcome, told for a person."""
+    """A step that did not come to its step_state, told for a person."""
 
 
 def run_step(service, step, lock, timeout):
     """Run one command; raise StepFailed unless its outcome is there afterwards."""
-    argv = outcome.filled(step)
-    first_sync.prepare(step["schema"])
+    argv = step_state.filled(step)
+    migration_guard.prepare(step["schema"])
     started = time.monotonic()
     user = step["user"] or service["user"]
-    code, output = user_command.run(argv, user, step["environment"], timeout, keep_fds=[lock.fileno()])
+    code, output = commands.run(argv, user, step["environment"], timeout, keep_fds=[lock.fileno()])
     seconds = round(time.monotonic() - started, 1)
     if code != 0:
         advice = HALF_DONE if "already exists" in output or "Duplicate column" in output else ""
-        said = user_command.telling(output)
-        raise StepFailed(f"'{' '.join(argv)}' as {user} {user_command.ended(code)}: {said}{advice}")
-    reason = outcome.lacking(step)
+        said = commands.telling(output)
+        raise StepFailed(f"'{' '.join(argv)}' as {user} {commands.ended(code)}: {said}{advice}")
+    reason = step_state.lacking(step)
     if reason:
         raise StepFailed(
             f"'{' '.join(argv)}' as {user} ended with 0, but {reason}. Does the service's own configuration name the "
-            f"same database? It said: {user_command.telling(output, 4)}"
+            f"same database? It said: {commands.telling(output, 4)}"
         )
-    first_sync.finish(step["schema"])
+    migration_guard.finish(step["schema"])
     return seconds
 
 
@@ -45,17 +46,17 @@ def bring_up(service, check_mode, timeout):
     """(steps that ran or would run with the reason each, failure or None) of one service."""
     done = []
     try:
-        with outcome.nothing_held() if check_mode else first_sync.locked(service["name"], timeout) as lock:
+        with step_state.nothing_held() if check_mode else migration_guard.locked(service["name"], timeout) as lock:
             for step in service["steps"]:
-                reason = outcome.lacking(step, predict=check_mode)
+                reason = step_state.lacking(step, predict=check_mode)
                 # values that are not there yet will come from an earlier step, which writes what this one would
-                if reason is None or (check_mode and not outcome.has_values(step)):
+                if reason is None or (check_mode and not step_state.has_values(step)):
                     continue
                 entry = {"service": service["name"], "argv": step["argv"], "reason": reason}
                 if not check_mode:
                     entry["seconds"] = run_step(service, step, lock, timeout)
                 done.append(entry)
-    except (StepFailed, outcome.Unknown, first_sync.Busy) as error:
+    except (StepFailed, step_state.Unknown, migration_guard.Busy) as error:
         return done, f"{service['name']}: {error}"
     return done, None
 
@@ -90,7 +91,7 @@ ARGUMENT_SPEC = argument_spec()
 
 
 def run(module) -> None:
-    """Look at every outcome, run what lacks one, report."""
+    """Look at every step_state, run what lacks one, report."""
     services, timeout = module.params["services"], module.params["timeout"]
     steps = [(service, step) for service in services for step in service["steps"]]
     for service, step in steps:
@@ -98,13 +99,13 @@ def run(module) -> None:
             module.fail_json(
                 msg=f"{service['name']}: step '{' '.join(step['argv'])}' names no outcome; add schema, row or creates."
             )
-        for url in outcome.urls(step):
+        for url in step_state.urls(step):
             try:
                 sql_url.parse(url)
             except ValueError as error:
                 module.fail_json(msg=f"{service['name']}: {error}")
             module.no_log_values.update(sql_url.secrets(url))
-    if not module.check_mode and not sql_url.available() and any(outcome.urls(step) for _service, step in steps):
+    if not module.check_mode and not sql_url.available() and any(step_state.urls(step) for _service, step in steps):
         module.fail_json(msg=missing_required_lib("PyMySQL") + " (Debian: python3-pymysql)")
     with ThreadPoolExecutor(max_workers=max(len(services), 1)) as pool:
         results = list(pool.map(lambda service: bring_up(service, module.check_mode, timeout), services))

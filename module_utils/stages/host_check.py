@@ -11,7 +11,7 @@ import subprocess
 import time
 from urllib.parse import urlsplit
 
-from ansible.module_utils.listeners import listening_units
+from ansible.module_utils.host.listeners import listening_units
 
 
 def os_release(text: str) -> dict:

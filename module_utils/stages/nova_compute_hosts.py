@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 
-from ansible.module_utils import outcome, sql_url, user_command
 from ansible.module_utils.basic import missing_required_lib
+from ansible.module_utils.database import sql_url, step_state
+from ansible.module_utils.host import commands
 
 SERVICES = (
     "SELECT host, disabled, forced_down, TIMESTAMPDIFF(SECOND, COALESCE(last_seen_up, updated_at, created_at), "
@@ -37,8 +38,8 @@ def wait(module, limit, mapped=None):
     """Poll until every compute is ready, or fail at the limit; the hypervisors count once the hosts are mapped."""
     params = module.params
     while True:
-        services = outcome.query(params["cell_database_url"], SERVICES)
-        nodes = None if mapped is None else outcome.query(params["cell_database_url"], NODES)
+        services = step_state.query(params["cell_database_url"], SERVICES)
+        nodes = None if mapped is None else step_state.query(params["cell_database_url"], NODES)
         reasons = judge(params["computes"], services, nodes, params["down_after"])
         if not reasons:
             return
@@ -49,7 +50,7 @@ def wait(module, limit, mapped=None):
 
 def unmapped(params, predict=False):
     """The named hosts without a mapping, in their order."""
-    mapped = {row[0] for row in outcome.query(params["api_database_url"], MAPPINGS, predict=predict)}
+    mapped = {row[0] for row in step_state.query(params["api_database_url"], MAPPINGS, predict=predict)}
     return [host for host in params["computes"] if host not in mapped]
 
 
@@ -57,7 +58,7 @@ def predict(params):
     """The hosts that a run would map; all of them when no database answers."""
     try:
         return unmapped(params, predict=True)
-    except outcome.Unknown:
+    except step_state.Unknown:
         return params["computes"]
 
 
@@ -71,12 +72,12 @@ def discover(module):
     if not hosts:
         return []
     argv = ["nova-manage", "cell_v2", "discover_hosts", "--by-service"]
-    code, output = user_command.run(argv, module.params["user"], timeout=300)
+    code, output = commands.run(argv, module.params["user"], timeout=300)
     left = unmapped(module.params)
     if left:  # a code of 2 alone is no failure: the scheduler's own discovery may have been quicker
         module.fail_json(
-            msg=f"'{' '.join(argv)}' {user_command.ended(code)} and left {', '.join(left)} without a cell: "
-            f"{user_command.telling(output)}"
+            msg=f"'{' '.join(argv)}' {commands.ended(code)} and left {', '.join(left)} without a cell: "
+            f"{commands.telling(output)}"
         )
     return hosts
 
@@ -131,7 +132,7 @@ def run(module) -> None:
         wait(module, started + params["timeout"])
         hosts = discover(module)
         wait(module, started + params["timeout"], hosts)
-    except outcome.Unknown as error:
+    except step_state.Unknown as error:
         module.fail_json(msg=str(error))
     finish(module, hosts, time.monotonic() - started)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
-from ansible.module_utils import identity_plan
-from ansible.module_utils.identity_api import Refused, Session, Unreachable
+from ansible.module_utils.openstack import identity_plan
+from ansible.module_utils.openstack.identity_api import Refused, Session, Unreachable
 
 SIDE_BY_SIDE = 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from ansible.module_utils import ovs_plan
+from ansible.module_utils.host import ovs_plan
 
 
 def choose(module):

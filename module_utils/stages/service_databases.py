@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible.module_utils.database_accounts import described, missing, nothing, pattern, wanted
+from ansible.module_utils.database.database_accounts import described, missing, nothing, pattern, wanted
 
 try:
     import pymysql

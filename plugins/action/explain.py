@@ -19,8 +19,8 @@ for package, folder in ((ansible.module_utils, ROOT / "module_utils"), (ansible.
     if str(folder) not in package.__path__:  # Ansible offers the first to modules only, the second to nobody
         package.__path__.append(str(folder))
 
-from ansible.module_utils import host_call  # noqa: E402  found only on the path that was just added
-from ansible.module_utils.explain import explain  # noqa: E402
+from ansible.module_utils.config.explain import explain  # noqa: E402
+from ansible.module_utils.plan import host_call  # noqa: E402  found only on the path that was just added
 from ansible.plugins.plugin_utils.host_templates import templar_of  # noqa: E402
 from ansible.template import trust_as_template  # noqa: E402
 

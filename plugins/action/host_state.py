@@ -16,8 +16,9 @@ MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
     ansible.module_utils.__path__.append(MODULE_UTILS)
 
-from ansible.module_utils import host_call, operator_options  # noqa: E402  found only on the path just added
-from ansible.module_utils import host_state as engine  # noqa: E402
+from ansible.module_utils.config import operator_options  # noqa: E402  found only on the path just added
+from ansible.module_utils.plan import host_call  # noqa: E402  found only on the path just added
+from ansible.module_utils.plan import host_state as engine  # noqa: E402
 
 # What the control node needs for itself, with defaults.
 OWN = {

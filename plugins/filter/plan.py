@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""host_plan: the components of a host put together. The work is in module_utils/host_plan.py."""
+"""host_plan: the components of a host put together. The work is in module_utils/plan/host_plan.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to mo
     ansible.module_utils.__path__.append(MODULE_UTILS)
 
 from ansible.errors import AnsibleFilterError  # noqa: E402
-from ansible.module_utils import host_plan, layers  # noqa: E402  found only on the path that was just added
+from ansible.module_utils.config import layers  # noqa: E402  found only on the path that was just added
+from ansible.module_utils.plan import host_plan  # noqa: E402  found only on the path that was just added
 
 
 def plan(components, host, cloud, owners, common, access) -> dict:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arm64 guest of kvm_trial in QEMU itself: it says its word."""
+"""The arm64 guest of kvm_test_guest in QEMU itself: it says its word."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ FOREIGN = {".git", ".venv", ".lab", ".cache", ".ansible", ".pytest_cache", ".ruf
 if str(ROOT / "module_utils") not in ansible.module_utils.__path__:  # golden.py runs without pytest
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
-from ansible.module_utils import formats, host_values, layers  # noqa: E402
 from ansible.module_utils.cloud.model import PLATFORM, cloud_model  # noqa: E402
-from ansible.module_utils.host_plan import Component  # noqa: E402, F401  documents are made of it
+from ansible.module_utils.config import formats, host_values, layers  # noqa: E402
+from ansible.module_utils.plan.host_plan import Component  # noqa: E402, F401  documents are made of it
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

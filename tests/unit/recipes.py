@@ -128,7 +128,7 @@ dashboard_component:
                 steps: [{argv: [collect-static], creates: /var/lib/openstack-dashboard/static/dashboard}]
       finish:
         - name: Wait for the login page
-          module: http_answers
+          module: http_ready
           args: {answers: [{name: dashboard, url: "{{ cloud.endpoints.dashboard.public }}"}]}
   drop_in: apache2.service
   package_list: openstack-dashboard-apache

@@ -14,7 +14,7 @@ MODULE_UTILS = str(Path(__file__).resolve().parents[3] / "module_utils")
 if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
     ansible.module_utils.__path__.append(MODULE_UTILS)
 
-from ansible.module_utils import kvm_report  # noqa: E402  found only on the path just added
+from ansible.module_utils.kvm import kvm_report  # noqa: E402  found only on the path just added
 
 
 class ActionModule(ActionBase):

@@ -1,6 +1,6 @@
 #!/bin/bash
 # packages.sh download|install controller|compute -- the packages that this project's plan of that host has
-# (tests/unit/test_bench.py compares them).
+# (tests/unit/repository/test_bench.py compares them).
 set -euo pipefail
 act=$1 host=$2
 

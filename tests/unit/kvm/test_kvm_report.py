@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from ansible.module_utils import kvm_report as report
+from ansible.module_utils.kvm import kvm_report as report
 
 
 def verdict(cause="ok", failed=(), remedy="", result="pass", virt_type="kvm"):

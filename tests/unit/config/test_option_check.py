@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The check of options: discovery through real entry points in child processes, and the verdict on each kind of option.
+
+The catalogue of an installed Nova is checked on the machines of the lab; here a small distribution is laid on sys.path.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from ansible.module_utils.config import option_check, option_index
+
+PACKAGE = '''
+import os, sys
+
+class Old:
+    def __init__(self, name, group=None):
+        self.name, self.group = name, group
+
+class Opt:
+    """As much of oslo.config's Opt as a catalogue is read by."""
+    def __init__(self, name, type=None, old=(), removal=False, reason=None, secret=False):
+        self.name, self.dest, self.type = name, name.replace("-", "_"), type
+        self.deprecated_opts, self.secret = [Old(*o) for o in old], secret
+        self.deprecated_for_removal, self.deprecated_reason = removal, reason
+
+class Group:
+    name = "Neutron"
+
+def boolean(text):
+    if text not in ("true", "false"):
+        raise ValueError(f"Unexpected boolean value '{text}'")
+
+def nova():
+    print("noise on standard output")
+    os.write(1, b"more noise")
+    return [
+        (None, [Opt("my_ip"), Opt("debug", boolean), Opt("dash-ed"), Opt("enabled_backends")]),
+        (Group(), [Opt("region_name", old=[("os_region", None), (None, "DEFAULT")])]),
+        ("api", [Opt("token", boolean, secret=True)]),
+        ("glance", [Opt("api_servers", removal=True, reason="use the\\n  catalogue")]),
+        ("placement", [Opt("auth_type"), Opt("auth_section"), Opt("timeout")]),
+        ("devices", [Opt("enabled_mdev_types")]),
+        ("privsep", [Opt("helper_command"), Opt("user")]),
+        ("backend_defaults", [Opt("volume_driver")]),
+    ]
+
+def more():
+    return [("agent", [Opt("root_helper")])]
+'''
+BROKEN = """
+def broken():
+    raise ImportError("No module named 'libvirt'")
+"""
+DEAD = """
+def dies():
+    __import__("os")._exit(9)
+
+def sleeps():
+    __import__("time").sleep(60)
+"""
+POINTS = """[oslo.config.opts]
+nova.conf = fakenova:nova
+nova.more = fakenova:more
+broken.opts = fakebroken:broken
+"""
+# Values, and what will be removed, are known where the packages are.
+ONLY_INSTALLED = [{"DEFAULT": {"debug": ["perhaps"]}}, {"api": {"token": ["hush"]}}, {"glance": {"api_servers": ["x"]}}]
+PLUGINS = {"password": ["username", "password"], "v3token": ["token"]}
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    for name, text in (("fakenova", PACKAGE), ("fakebroken", BROKEN)):
+        (tmp_path / f"{name}.py").write_text(text)
+    information = tmp_path / "fakenova-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fakenova\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(POINTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("fakenova", None)
+
+
+@pytest.fixture(params=["installed", "listed"])
+def check(installed, request):
+    """Return check(ini) -> (errors, deprecated) against the small distribution, and against a list made of it."""
+    point = option_check.entry_points()["nova.conf"]
+    catalogue = option_check.flatten(point.load()())
+    definition = sys.modules["fakenova"].Opt
+
+    def plugin_options(auth_type):
+        if auth_type not in PLUGINS:
+            return {"known": sorted(PLUGINS)}
+        return {"options": [definition(name) for name in PLUGINS[auth_type]]}
+
+    def declaring(section, option):
+        return ["dhcp.agent"] if (section, option) == ("agent", "helper") else []
+
+    if request.param == "listed":
+        sections = option_check.places(catalogue)
+        listed = {"namespaces": {"nova.conf": {"sections": sections}}, "auth_plugins": PLUGINS}
+        catalogue = option_index.catalogue(listed, ["nova.conf"])
+        plugin_options = option_index.plugin_options(listed)
+
+    def judge(ini):
+        if request.param == "listed" and ini in ONLY_INSTALLED:
+            pytest.skip("a list knows names only")
+        errors, deprecated = option_check.check_ini(ini, catalogue, plugin_options, declaring)
+        return [error["text"] for error in errors], deprecated
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    "ini",
+    [
+        {"DEFAULT": {"my_ip": ["10.0.0.1"], "debug": ["true"], "dash_ed": ["x"], "dash-ed": ["x"]}},
+        {"DEFAULT": {"debug": ["$other"]}},
+        {"neutron": {"region_name": ["r"]}, "NEUTRON": {"region_name": ["r"]}},
+        {"placement": {"auth_type": ["password"], "username": ["u"], "password": ["p"], "timeout": ["1"]}},
+        {"placement": {"auth_section": ["login"]}, "login": {"auth_type": ["v3token"], "token": ["t"]}},
+        {"devices": {"enabled_mdev_types": ["nvidia-35, nvidia-36"]}, "mdev_nvidia-36": {"device_addresses": ["x"]}},
+        {"privsep_osbrick": {"helper_command": ["x"]}, "vif_plug_ovs_privileged": {"user": ["x"]}},
+        {"DEFAULT": {"enabled_backends": ["lvm, fast:rbd"]}, "fast": {"volume_driver": ["x"]}},
+    ],
+)
+def test_options_that_exist_are_accepted_also_those_of_the_run_time(check, ini):
+    assert check(ini) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("ini", "words"),
+    [
+        ({"DEFAULT": {"my_ipp": ["x"]}}, ["[DEFAULT] my_ipp is unknown", "nearest name is my_ip"]),
+        ({"neutrom": {"region_name": ["x"]}}, ["section [neutrom] is unknown", "nearest name is neutron"]),
+        ({"hyperv": {"x": ["x"]}}, ["section [hyperv] is unknown", "remove it"]),
+        ({"api": {"region_name": ["x"]}}, ["[api] region_name is unknown", "it exists in [neutron]"]),
+        ({"agent": {"helper": ["x"]}}, ["section [agent]", "namespace dhcp.agent, which `validate` does not name"]),
+        ({"default": {"my_ip": ["x"]}}, ["section [default] is unknown"]),
+        ({"DEFAULT": {"debug": ["perhaps"]}}, ["[DEFAULT] debug = perhaps is refused", "Unexpected boolean"]),
+        ({"placement": {"username": ["x"]}}, ["[placement] username", "only beside `auth_type`"]),
+        ({"placement": {"auth_type": ["pasword"]}}, ["auth_type = pasword", "choose one of password, v3token"]),
+        ({"placement": {"auth_type": ["v3token"], "username": ["x"]}}, ["[placement] username is unknown"]),
+        ({"placement": {"auth_type": ["v3token"], "auth_section": ["login"]}, "login": {"x": ["t"]}}, ["[login]"]),
+        ({"devices": {"enabled_mdev_types": ["a"]}, "mdev_b": {"mdev_class": ["x"]}}, ["section [mdev_b]"]),
+        ({"DEFAULT": {"enabled_backends": ["lvm"]}, "rbd": {"volume_driver": ["x"]}}, ["section [rbd]"]),
+    ],
+)
+def test_an_unknown_or_impossible_option_is_an_error_that_says_what_to_do(check, ini, words):
+    errors, _deprecated = check(ini)
+    assert len(errors) == 1 and all(word in errors[0] for word in words), errors
+
+
+def test_a_refused_value_of_a_secret_option_is_not_told(check):
+    assert check({"api": {"token": ["hush"]}}) == (
+        ["[api] token has a value that the installed release refuses"],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("ini", "text"),
+    [
+        ({"neutron": {"os_region": ["r"]}}, "[neutron] os_region is an old name of [neutron] region_name"),
+        ({"DEFAULT": {"region_name": ["r"]}}, "[DEFAULT] region_name is an old name of [neutron] region_name"),
+        ({"glance": {"api_servers": ["x"]}}, "[glance] api_servers will be removed: use the catalogue"),
+    ],
+)
+def test_a_deprecated_option_is_accepted_and_told(check, ini, text):
+    assert check(ini) == ([], [text])
+
+
+def test_what_is_installed_is_listed(installed, tmp_path):
+    keystoneauth = tmp_path / "keystoneauth1"
+    keystoneauth.mkdir()
+    (keystoneauth / "__init__.py").write_text("class exceptions:\n    NoMatchingPlugin = KeyError\n")
+    (keystoneauth / "loading.py").write_text(
+        "from fakenova import Opt\n"
+        "get_available_plugin_names = lambda: {'password', 'none'}\n"
+        "get_auth_plugin_conf_options = lambda name: [Opt('user-name', old=[('user', None)])] * (name == 'password')\n"
+    )
+    listed = option_check.list_options([["nova.conf"], ["nova.*"]])
+    assert listed["errors"] == []
+    assert listed["auth_plugins"] == {"none": [], "password": ["user", "user-name"]}
+    assert sorted(listed["namespaces"]) == ["nova.conf", "nova.more"]
+    assert listed["namespaces"]["nova.more"] == {"agent": {"root_helper": ""}}
+    sections = listed["namespaces"]["nova.conf"]
+    assert sections["neutron"] == {"region_name": "", "os_region": "[neutron] region_name"}
+    assert sections["DEFAULT"]["region_name"] == "[neutron] region_name"
+    assert "dash-ed" in sections["DEFAULT"] and "dash_ed" not in sections["DEFAULT"]
+    assert "fakenova" not in sys.modules, "nothing is imported here"
+
+
+def test_a_list_is_whole_or_an_error(installed):
+    errors = " ".join(option_check.list_options([["nova.conf", "no.such"], ["broken.opts"]])["errors"])
+    assert "no installed package declares the namespace no.such" in errors
+    assert "the list of broken.opts failed" in errors and "No module named 'libvirt'" in errors
+    assert "the list of the plugins of keystoneauth failed" in errors
+
+
+def test_files_are_checked_in_children_that_disturb_nothing(installed, capfd):
+    files = [
+        {"path": "/good", "ini": {"DEFAULT": {"my_ip": ["x"]}}, "namespaces": ["nova.conf"]},
+        {"path": "/bad", "ini": {"DEFAULT": {"my_iq": ["x"]}}, "namespaces": ["nova.conf"]},
+        {"path": "/unnamed", "ini": {"agent": {"root_helper": ["x"]}}, "namespaces": ["nova.conf"]},
+        {"path": "/pattern", "ini": {"agent": {"root_helper": ["x"]}}, "namespaces": ["nova.*"]},
+        {"path": "/later", "ini": {}, "namespaces": ["nova.conf", "no.such"]},
+        {"path": "/broken", "ini": {}, "namespaces": ["broken.opts"]},
+        {"path": "/none", "ini": {}, "namespaces": ["glance.*"]},
+    ]
+    report = option_check.check_files(files)
+    assert report["missing"] == {"/later": ["no.such"], "/none": ["glance.*"]}
+    assert report["deprecated"] == []
+    assert len(report["errors"]) == 3
+    assert report["errors"][0].startswith("/bad: [DEFAULT] my_iq is unknown")
+    assert "the nearest name is my_ip" in report["errors"][0]
+    assert "namespace nova.more, which `validate` does not name, declares it" in report["errors"][1]
+    assert "/broken" in report["errors"][2] and "No module named 'libvirt'" in report["errors"][2]
+    assert "fakenova" not in sys.modules, "nothing is imported here"
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("namespace", "words"),
+    [("dies.opts", "/one died without an answer"), ("sleeps.opts", "/one gave no answer in 0.5 s")],
+)
+def test_a_child_that_dies_or_hangs_is_an_error_too(tmp_path, monkeypatch, namespace, words):
+    information = tmp_path / "fakedead-1.0.dist-info"
+    information.mkdir()
+    (tmp_path / "fakedead.py").write_text(DEAD)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fakedead\nVersion: 1.0\n")
+    points = "[oslo.config.opts]\ndies.opts = fakedead:dies\nsleeps.opts = fakedead:sleeps\n"
+    (information / "entry_points.txt").write_text(points)
+    monkeypatch.setattr(option_check, "PATIENCE", 0.5 if "sleeps" in namespace else 60)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    report = option_check.check_files([{"path": "/one", "ini": {}, "namespaces": [namespace]}])
+    assert len(report["errors"]) == 1 and words in report["errors"][0]
+
+
+def one_layer(options):
+    return [{"name": "test", "source": "here", "options": options}]
+
+
+def test_a_bad_option_in_one_file_keeps_every_file_as_it_was(installed, run_module, tmp_path):
+    good, bad = tmp_path / "good.conf", tmp_path / "bad.conf"
+    files = [
+        {"path": str(good), "layers": one_layer({"DEFAULT": {"a": 1}})},
+        {"path": str(bad), "layers": one_layer({"DEFAULT": {"my_iq": 1}}), "validate": ["nova.conf"]},
+    ]
+    result = run_module("config_files", {"files": files})
+    assert result["failed"] and f"{bad}: [DEFAULT] my_iq" in result["msg"]
+    assert not good.exists() and not bad.exists()
+    files[1]["layers"] = one_layer({"DEFAULT": {"my_ip": 1}, "neutron": {"os_region": "r"}})
+    result = run_module("config_files", {"files": files})
+    assert result["validated"] == [str(bad)] and "old name" in result["deprecated"][0]
+    assert run_module("config_files", {"files": files})["validated"] == [], "unchanged files cost nothing"
+    assert run_module("config_files", {"files": files, "validate_unchanged": True})["validated"] == [str(bad)]
+
+
+def test_a_namespace_that_is_not_installed_is_an_error_in_a_run(installed, run_module, tmp_path):
+    files = [{"path": str(tmp_path / "a"), "layers": one_layer({"DEFAULT": {"a": 1}}), "validate": ["neutron.ml2"]}]
+    result = run_module("config_files", {"files": files})
+    assert result["failed"] and "namespace neutron.ml2" in result["msg"] and "install the package" in result["msg"]
+    assert not (tmp_path / "a").exists()
