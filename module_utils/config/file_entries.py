@@ -13,7 +13,7 @@ from typing import Any, Callable
 from ansible.module_utils.config import formats, layers
 from ansible.module_utils.config.ini_file import HEADER
 from ansible.module_utils.config.masking import mask_text, mask_texts
-from ansible.module_utils.host.atomic_file import replace_all, replace_link
+from ansible.module_utils.host.atomic_file import NewFile, replace_all, replace_link
 
 DEFAULT_MODES = {"file": "0640", "directory": "0755", "link": "0777", "absent": "0000"}
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
@@ -187,7 +187,8 @@ def apply(plans: list) -> None:
             os.makedirs(plan["path"], exist_ok=True)
             set_attributes(plan)
     new = [plan for plan in plans if plan["state"] == "file" and {"content", "kind"} & set(plan["differs"])]
-    replace_all([(p["path"], p["new"].encode("utf-8", "surrogateescape"), p["uid"], p["gid"], p["bits"]) for p in new])
+    content = {plan["path"]: plan["new"].encode("utf-8", "surrogateescape") for plan in new}
+    replace_all(NewFile(p["path"], content[p["path"]], p["uid"], p["gid"], p["bits"]) for p in new)
     for plan in plans:
         if plan["state"] == "file" and plan not in new:
             set_attributes(plan)

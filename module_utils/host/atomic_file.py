@@ -1,35 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replace files as a group: all new contents are written beside their targets first, then renamed over them."""
+"""Replace files whole or not at all: new contents are written next to their targets, then renamed over them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterable
+from typing import NamedTuple
 
 
-def stage(path: str, content: bytes, uid: int, gid: int, mode: int) -> str:
-    """Write content beside path, complete and with its owner and mode, and return the temporary name."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+class NewFile(NamedTuple):
+    """A file to write; an owner or group of -1 is that of the process."""
+
+    path: str
+    content: bytes
+    uid: int = -1
+    gid: int = -1
+    mode: int = 0o644
+
+
+def write(path: str, content: str | bytes, *, mode: int = 0o644, uid: int = -1, gid: int = -1) -> None:
+    """Replace one file."""
+    data = content.encode() if isinstance(content, str) else content
+    replace_all([NewFile(path, data, uid, gid, mode)])
+
+
+def stage(file: NewFile) -> str:
+    """Write a file next to its target, complete and with its owner and mode, and return the temporary name."""
+    folder, name = os.path.split(file.path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder or ".")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchown(file.fileno(), uid, gid)
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchown(stream.fileno(), file.uid, file.gid)
+            os.fchmod(stream.fileno(), file.mode)
+            stream.write(file.content)
+            stream.flush()
+            os.fsync(stream.fileno())
     except BaseException:
         os.unlink(temporary)
         raise
     return temporary
 
 
-def replace_all(files: list) -> None:
-    """Replace files, each (path, content, uid, gid, mode). A failure while writing leaves every file as it was."""
-    staged = []
+def replace_all(files: Iterable[NewFile]) -> None:
+    """Replace files as a group: a failure while writing leaves every file as it was."""
+    staged: list[tuple[str, str]] = []
     try:
-        for path, content, uid, gid, mode in files:
-            staged.append((stage(path, content, uid, gid, mode), path))
+        for file in files:
+            staged.append((stage(file), file.path))
         while staged:
             os.replace(*staged[0])
             staged.pop(0)
@@ -40,7 +59,7 @@ def replace_all(files: list) -> None:
 
 
 def replace_link(path: str, target: str) -> None:
-    """Put a symbolic link at path, in place of a file or link that is there, by a rename."""
+    """Put a symbolic link at a path, in place of a file or link that is there."""
     folder = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
     temporary = os.path.join(folder, "link")
     try:

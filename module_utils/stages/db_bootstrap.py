@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.database import migration_guard, sql_url, step_state
-from ansible.module_utils.host import commands
+from ansible.module_utils.host import commands, output
 
 HALF_DONE = (
     "\nThe database holds half of an earlier migration. If it was never in use, drop it and create it anew "
@@ -26,17 +26,20 @@ def run_step(service, step, lock, timeout):
     migration_guard.prepare(step["schema"])
     started = time.monotonic()
     user = step["user"] or service["user"]
-    code, output = commands.run(argv, user, step["environment"], timeout, keep_fds=[lock.fileno()])
+    done = commands.run(
+        argv, user=user, environment=step["environment"], timeout=timeout, merge=True, keep_fds=[lock.fileno()]
+    )
     seconds = round(time.monotonic() - started, 1)
-    if code != 0:
-        advice = HALF_DONE if "already exists" in output or "Duplicate column" in output else ""
-        said = commands.telling(output)
-        raise StepFailed(f"'{' '.join(argv)}' as {user} {commands.ended(code)}: {said}{advice}")
+    if done.code != 0:
+        advice = HALF_DONE if "already exists" in done.out or "Duplicate column" in done.out else ""
+        said = "\n".join(output.error_tail(done.out))
+        raise StepFailed(f"'{' '.join(argv)}' as {user} {done.ending}: {said}{advice}")
     reason = step_state.lacking(step)
     if reason:
+        said = "\n".join(output.error_tail(done.out, 4))
         raise StepFailed(
             f"'{' '.join(argv)}' as {user} ended with 0, but {reason}. Does the service's own configuration name the "
-            f"same database? It said: {commands.telling(output, 4)}"
+            f"same database? It said: {said}"
         )
     migration_guard.finish(step["schema"])
     return seconds

@@ -7,7 +7,7 @@ import time
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.database import sql_url, step_state
-from ansible.module_utils.host import commands
+from ansible.module_utils.host import commands, output
 
 SERVICES = (
     "SELECT host, disabled, forced_down, TIMESTAMPDIFF(SECOND, COALESCE(last_seen_up, updated_at, created_at), "
@@ -72,13 +72,11 @@ def discover(module):
     if not hosts:
         return []
     argv = ["nova-manage", "cell_v2", "discover_hosts", "--by-service"]
-    code, output = commands.run(argv, module.params["user"], timeout=300)
+    done = commands.run(argv, user=module.params["user"], timeout=300, merge=True)
     left = unmapped(module.params)
     if left:  # a code of 2 alone is no failure: the scheduler's own discovery may have been quicker
-        module.fail_json(
-            msg=f"'{' '.join(argv)}' {commands.ended(code)} and left {', '.join(left)} without a cell: "
-            f"{commands.telling(output)}"
-        )
+        said = "\n".join(output.error_tail(done.out))
+        module.fail_json(msg=f"'{' '.join(argv)}' {done.ending} and left {', '.join(left)} without a cell: {said}")
     return hosts
 
 

@@ -8,7 +8,7 @@ import os
 import pwd
 import tempfile
 
-from ansible.module_utils.host import commands
+from ansible.module_utils.host import commands, output
 from ansible.module_utils.messaging import rabbitmq_definitions
 
 try:
@@ -56,13 +56,14 @@ def quick_look(params):
 
 def rabbitmqctl(module, *arguments):
     """The output of rabbitmqctl, or None in check mode where there is no broker to ask."""
-    code, output = commands.run(["rabbitmqctl", "--quiet", *arguments], timeout=120)
-    if code == 0:
-        return output
+    done = commands.run(["rabbitmqctl", "--quiet", *arguments], user="root", timeout=120, merge=True)
+    if done.code == 0:
+        return done.out
     if module.check_mode:
         return None
+    said = "\n".join(output.error_tail(done.out, 2))
     module.fail_json(
-        msg=f"'rabbitmqctl {' '.join(arguments)}' ended with {code}: {commands.telling(output, 2)}. "
+        msg=f"'rabbitmqctl {' '.join(arguments)}' {done.ending}: {said}. "
         "Run this on a machine with a running broker (systemctl status rabbitmq-server)."
     )
 
@@ -100,8 +101,8 @@ def run(module) -> None:
     """Look quickly, else read all, compare, import what differs."""
     created, updated, removed = [], [], []
     if not quick_look(module.params):
-        output = rabbitmqctl(module, "export_definitions", "-", "--format", "json")
-        current = rabbitmq_definitions.read(output) if output else rabbitmq_definitions.new_broker()
+        exported = rabbitmqctl(module, "export_definitions", "-", "--format", "json")
+        current = rabbitmq_definitions.read(exported) if exported else rabbitmq_definitions.new_broker()
         created, updated, removed = rabbitmq_definitions.compare(
             module.params["users"], current, module.params["remove_guest"]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -16,29 +17,33 @@ ME = __import__("pwd").getpwuid(os.geteuid()).pw_name
 
 
 def test_code_and_both_outputs_come_back():
-    assert commands.run(["sh", "-c", "echo out; echo err >&2; exit 3"], ME) == (3, "out\nerr\n")
+    assert commands.run(["sh", "-c", "echo out; echo err >&2; exit 3"], user=ME) == (3, "out\n", "err\n")
+    assert commands.run(["sh", "-c", "echo out; echo err >&2"], user=ME, merge=True) == (0, "out\nerr\n", "")
 
 
 def test_the_environment_is_clean_but_for_what_is_given(monkeypatch):
     monkeypatch.setenv("OS_TOKEN", "of-the-caller")
-    _code, output = commands.run(["env"], ME, {"GIVEN": "yes"})
+    _code, output, _ = commands.run(["env"], user=ME, environment={"GIVEN": "yes"})
     assert "GIVEN=yes" in output
     assert "OS_TOKEN" not in output
 
 
 @as_root
 def test_another_user_has_its_own_groups_and_no_root():
-    _code, output = commands.run(["id"], "nobody")
+    _code, output, _ = commands.run(["id"], user="nobody")
     assert "uid=65534(nobody)" in output
     assert "(root)" not in output
 
 
 @pytest.mark.parametrize(
     ("argv", "user", "words"),
-    [(["no-such-command"], ME, "no command 'no-such-command'"), (["true"], "no-such-user", "no user 'no-such-user'")],
+    [
+        (["no-such-command"], ME, "command 'no-such-command' cannot be run (No such file"),
+        (["true"], "no-such-user", "user 'no-such-user' does not exist"),
+    ],
 )
 def test_a_missing_command_or_user_asks_for_the_package(argv, user, words):
-    code, output = commands.run(argv, user)
+    code, output, _ = commands.run(argv, user=user, merge=True)
     assert code == 127
     assert words in output
     assert "package" in output
@@ -60,7 +65,9 @@ def ends(pid, patience=5):
 def test_a_command_that_takes_too_long_is_stopped_with_its_children(tmp_path):
     pid_file = tmp_path / "pid"
     started = time.monotonic()
-    code, output = commands.run(["sh", "-c", f"sleep 60 & echo $! >{pid_file}; echo begun; wait"], ME, timeout=1)
+    code, output, _ = commands.run(
+        ["sh", "-c", f"sleep 60 & echo $! >{pid_file}; echo begun; wait"], user=ME, timeout=1, merge=True
+    )
     assert (code, time.monotonic() - started < 10) == (124, True)
     assert "begun" in output
     assert "stopped after 1 s" in output
@@ -68,17 +75,17 @@ def test_a_command_that_takes_too_long_is_stopped_with_its_children(tmp_path):
 
 
 def test_a_command_that_does_not_listen_is_killed(monkeypatch):
-    monkeypatch.setattr(commands, "PATIENCE", 0.5)
+    monkeypatch.setattr(commands, "GRACE", 0.5)
     argv = ["sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.1; done"]
-    code, output = commands.run(argv, ME, timeout=1)
+    code, output, _ = commands.run(argv, user=ME, timeout=1, merge=True)
     assert code == 124
     assert not Path(f"/proc/{output.split()[0]}").exists()
 
 
 def test_a_child_that_escaped_cannot_hold_the_caller(monkeypatch):
-    monkeypatch.setattr(commands, "PATIENCE", 0.5)
+    monkeypatch.setattr(commands, "GRACE", 0.5)
     started = time.monotonic()
-    code, output = commands.run(["sh", "-c", "echo begun; setsid sleep 8 & sleep 8"], ME, timeout=1)
+    code, output, _ = commands.run(["sh", "-c", "echo begun; setsid sleep 8 & sleep 8"], user=ME, timeout=1, merge=True)
     assert (code, "begun" in output) == (124, True)
     assert time.monotonic() - started < 5
 
@@ -87,7 +94,7 @@ def test_a_lock_that_the_command_inherits_lasts_as_long_as_the_command(tmp_path)
     path = tmp_path / "lock"
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        commands.run(["sh", "-c", "sleep 2 >/dev/null 2>&1 &"], ME, keep_fds=[lock.fileno()])
+        commands.run(["sh", "-c", "sleep 2 >/dev/null 2>&1 &"], user=ME, keep_fds=[lock.fileno()])
     with path.open("w") as second:
         with pytest.raises(BlockingIOError):
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,12 +102,37 @@ def test_a_lock_that_the_command_inherits_lasts_as_long_as_the_command(tmp_path)
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_of_a_long_output_the_last_error_and_the_end_are_told():
-    output = "Traceback:\n  File x\npymysql.err.OperationalError: (1050, 'exists')\n\n[SQL:\nCREATE\n]\n(Background)\n"
-    assert commands.telling(output, 2) == "pymysql.err.OperationalError: (1050, 'exists')\n]\n(Background)"
-    assert commands.telling("a\n\nError: broken\n \n", 2) == "a\nError: broken"
+def test_standard_input_and_a_directory_can_be_given(tmp_path):
+    assert commands.run(["sh", "-c", "cat; pwd"], text_in="in\n", cwd=str(tmp_path)).out == f"in\n{tmp_path}\n"
 
 
-def test_a_signal_is_told_as_such():
-    assert commands.ended(-9) == "was killed by signal 9"
-    assert commands.ended(4) == "ended with 4"
+def test_without_a_user_the_environment_of_the_caller_is_kept_and_messages_are_english(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("HERE", "kept")
+    assert commands.run(["sh", "-c", "echo $HERE $LC_ALL"]).out == "kept C.UTF-8\n"
+
+
+class Interrupted(Exception):
+    """Raised by a handler of a signal."""
+
+
+def test_a_signal_ends_the_command_too(tmp_path):
+    mark = tmp_path / "pid"
+    argv = ["sh", "-c", f"echo $$ >{mark}; exec sleep 60"]
+
+    def interrupt(*_):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(Interrupted):
+            commands.run(argv)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert ends(int(mark.read_text()))
+
+
+def test_the_ending_names_a_signal():
+    assert commands.Done(-9, "").ending == "was killed by signal 9"
+    assert commands.Done(4, "").ending == "ended with 4"
