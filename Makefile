@@ -67,12 +67,14 @@ option-lists: .venv
 	  $(MAKE) lab-down; \
 	done
 
-## make lint           yamllint, ansible-lint (production), ruff, syntax of every playbook
+## make lint           YAML, playbooks (ansible-lint, production), Python (ruff, mypy), spelling and words (codespell)
 lint: .venv
 	yamllint --strict .
 	ansible-lint
 	ruff check .
 	ruff format --check .
+	mypy
+	codespell -D - -D docs/words.txt
 
 ## make unit           unit tests, and the verification of KVM on this machine
 unit: .venv test-packages

@@ -44,7 +44,7 @@ EXAMPLES = r"""
     queues:
       - queue: conductor
         served_by: nova-conductor
-        broker: {address: 10.77.0.11, user: nova, password: "{{ nova_broker_password }}"}
+        broker: {address: 10.77.0.11, user: nova, password: "{{ nova_messaging_password }}"}
 """
 
 RETURN = r"""

@@ -49,7 +49,7 @@ VARIABLES = {
     "variables that the roles compute": (
         {"nova_broker": {"address": "x"}, "nova_services": ["api"], "cloud_auth": {}},
         [
-            "nova_broker is no longer read: set cloud_external.rabbitmq, or nova_broker_password",
+            "nova_broker is no longer read: set cloud_external.rabbitmq, or nova_messaging_password",
             "nova_services is no longer read: set nova_controller_services",
             "cloud_auth is no longer read: set cloud_external.keystone (url, admin_user, admin_password)",
         ],

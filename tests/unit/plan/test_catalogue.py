@@ -236,7 +236,7 @@ def test_a_compute_holds_no_database_credentials(release):
         assert NOVA_CONF in plan.files
         assert "mysql" not in text and '"connection"' not in text
         held = {name for name, value in project.SECRETS.items() if value in text}
-        assert held <= {"nova_broker_password", "nova_service_password", "neutron_broker_password"}, shape
+        assert held <= {"nova_messaging_password", "nova_service_password", "neutron_messaging_password"}, shape
         for key in ("databases", "messaging_users", "schema", "identity", "cells"):
             assert not plan[key], (shape, key)
 

@@ -35,5 +35,5 @@ def test_only_nova_listens_on_the_controller(host):
 
 def test_nova_uses_the_account_that_the_platform_gave(host, secrets):
     conf = host.file("/etc/nova/nova.conf").content_string
-    assert f"transport_url = rabbit://guest-of-the-platform:{secrets['platform_broker_password']}@10.77.0.51" in conf
+    assert f"transport_url = rabbit://guest-of-the-platform:{secrets['platform_messaging_password']}@10.77.0.51" in conf
     assert secrets["platform_database_admin_password"] not in conf, "that account is for us, not for Nova"

@@ -7,10 +7,10 @@ testinfra_hosts = ["ansible://nova_computes"]
 # Its own service account and message queue; on a platform of others, Nova's account there has the name they gave it.
 ALLOWED = {
     "nova_service_password",
-    "nova_broker_password",
+    "nova_messaging_password",
     "neutron_service_password",
-    "neutron_broker_password",
-    "platform_broker_password",
+    "neutron_messaging_password",
+    "platform_messaging_password",
 }
 
 

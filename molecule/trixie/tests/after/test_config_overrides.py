@@ -57,7 +57,7 @@ UNITS = {
 }
 KEPT = {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"}
 # What a compute has to know: Nova's service account, and the message queues.
-OF_A_COMPUTE = {"nova_service_password", "nova_broker_password", "neutron_broker_password"}
+OF_A_COMPUTE = {"nova_service_password", "nova_messaging_password", "neutron_messaging_password"}
 
 
 def starts(machine) -> dict:

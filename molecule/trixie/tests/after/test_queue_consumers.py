@@ -15,7 +15,7 @@ BROKER = {
     "address": "{{ hostvars[groups.rabbitmq[0]].management_address }}",
     "port": 5672,
     "user": "nova",
-    "password": "{{ nova_broker_password | rabbitmq_password }}",
+    "password": "{{ nova_messaging_password | rabbitmq_password }}",
     "vhost": "/",
 }
 

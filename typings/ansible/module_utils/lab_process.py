@@ -1,0 +1,1 @@
+../../../roles/lab/module_utils/lab_process.py
