@@ -46,5 +46,5 @@ def refusal(path: str, error: OSError) -> str:
     """Return why the file could not be written and what to do."""
     return (
         f"The report of KVM cannot be written to {path}: {error.strerror}; "
-        "set kvm_preflight_report_folder to a folder that you may write to."
+        "set kvm_preflight_report_dir to a folder that you may write to."
     )
