@@ -282,7 +282,7 @@ PLAY = """
 
     - name: Report
       preflight_report:
-        folder: "{{ folder }}/reports"
+        directory: "{{ folder }}/reports"
         cloud:
           groups: {nova_computes: [], nova_controllers: [one, two]}
           overrides: {all: [{name: cloud (group all), source: x, files: "{{ unknown | default({}) }}"}]}
