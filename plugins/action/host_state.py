@@ -17,7 +17,7 @@ from ansible.module_utils.config import operator_options
 from ansible.module_utils.message import Message
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.module_utils.plan import host_call
-from ansible.module_utils.plan import host_state as engine
+from ansible.module_utils.plan.stage_table import StageError, select_stages
 from ansible.plugins.action import ActionBase
 
 # Arguments of the action alone, with their defaults; the module does not get them.
@@ -45,9 +45,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("\n".join(plan["problems"]))
         arguments = {**arguments, **host_call.of_plan(plan, arguments.get("host") or {})}
         try:
-            stages = engine.select_stages(plan, arguments.get("stages"), arguments.get("computes") or ())
-        except ValueError as error:
-            raise AnsibleActionFail(Message(str(error))) from error
+            stages = select_stages(plan, arguments.get("stages"), arguments.get("computes") or ())
+        except StageError as error:
+            raise AnsibleActionFail(error.message) from error
         if not stages and not look:
             return result | host_call.unchanged(arguments)
         sent = host_call.sent(arguments, stages, look)

@@ -11,7 +11,6 @@ from typing import Any
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "search_path.py"))
 
 from ansible.errors import AnsibleFilterError
-from ansible.module_utils.config import layers
 from ansible.module_utils.message import Message
 from ansible.module_utils.plan import host_plan
 from ansible.vars.hostvars import HostVars
@@ -27,7 +26,7 @@ def plan(
 ) -> dict[str, Any]:
     """Return the plan of a host; see host_plan.host_plan."""
     try:
-        return host_plan.host_plan(components, host, cloud, owners, common, access, layers.add_overrides)
+        return host_plan.host_plan(components, host, cloud, owners, common, access)
     except ValueError as error:
         raise AnsibleFilterError(Message(str(error))) from error
 
