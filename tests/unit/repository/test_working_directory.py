@@ -84,6 +84,9 @@ def test_a_playbook_runs_from_any_directory_with_the_settings_that_it_needs(chec
         (tmp_path / "ansible.cfg").write_text("\n".join(["[defaults]", *needed]))
     inventory = tmp_path / "mine"
     shutil.copytree(checkout / INVENTORY, inventory)
+    arguments = ["-i", str(inventory), "-e", f"secrets_path={tmp_path}/secrets.yml"]
+    status, output = play(checkout / "playbooks/secrets.yml", *arguments, directory=tmp_path, **settings)
+    assert status == 0 and "changed=1" in output, output
     secrets = {name: f"{name}-0123456789" for name in project.secret_names()}
     lines = [f"{name}: {value}\n" for name, value in secrets.items()]
     (inventory / "group_vars/all/secrets.yml").write_text("".join(lines))
