@@ -158,7 +158,7 @@ One service, `web`: packages, settings, a link to its site, steps, a unit with i
 }
 
 RECIPES = {
-    "Add a service of Nova": SERVICE,
+    "Add a Nova service": SERVICE,
     "Add a variable": VARIABLE,
     "Add a release": RELEASE,
     "Add a platform component": COMPONENT,
