@@ -155,6 +155,7 @@ One service, `web`: packages, settings, a link to its site, steps, a unit with i
         ("  nova: nova_controllers\n", "  dashboard: dashboard\n"),
     ],
     "roles/deploy_plan/meta/main.yml": [("  - nova_client\n", "  - dashboard\n")],
+    "docs/layout.md": [("`neutron`, `nova`, `nova_client` |", "`dashboard`, ")],
 }
 
 RECIPES = {
