@@ -161,6 +161,7 @@ def test_the_rules_hold_after_every_recipe(tree):
     names = (
         "plan/test_catalogue",
         "repository/test_layout",
+        "repository/test_documents",
         "plan/test_golden",
         "plan/test_host_plan",
         "lab/test_lab_plan",
