@@ -169,10 +169,10 @@ def argument_spec():
     }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     options = module.params
-    problem = kvm.wrong_options(options)
+    problem = kvm.options_problem(options)
     if problem:
         module.fail_json(msg=problem)
     found = kvm.gather(

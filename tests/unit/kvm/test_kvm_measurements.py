@@ -61,7 +61,7 @@ def probe(**changes):
         (probe(api_version=11), "unusable", "11"),
         (probe(api_version=None), "unusable", "None"),
         (probe(arch="ppc64le"), "unmeasured", "architecture"),
-        (probe(level="open"), "unmeasured", "as asked"),
+        (probe(level="open"), "unmeasured", "as requested"),
         ({"failed_step": "open", "errno": "EACCES"}, "unusable", "EACCES"),
         ({"failed_step": "deadline", "at": "sse2", "error": "no answer"}, "unusable", "sse2"),
         ({"failed_step": "deadline", "error": "no answer in 2 s"}, "unusable", "deadline failed: no answer in 2 s"),

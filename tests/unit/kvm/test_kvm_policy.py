@@ -212,7 +212,7 @@ def test_nested_parameter_is_a_repair(machines):
         ({"min_vcpus": -1}, ["min_vcpus", "-1"]),
         ({"slice_ms": 0}, ["slice_ms", "0", "1 to 500"]),
         ({"deadline": 1000}, ["deadline", "1000"]),
-        ({"root": "/nonexistent-tree"}, ["root", "/nonexistent-tree", "not a folder"]),
+        ({"root": "/nonexistent-tree"}, ["root", "/nonexistent-tree", "not a directory"]),
         ({"require": "maybe"}, ["require", "maybe"]),
         ({"secure": ["sgx"]}, ["sgx"]),
     ],
