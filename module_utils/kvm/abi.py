@@ -111,7 +111,7 @@ def call(step: str, fd: int, request: int, argument: Argument = 0) -> int:
             result = fcntl.ioctl(fd, request, argument)
         except OSError as error:
             if error.errno != errno.EINTR:
-                raise StepFailed(step, error.errno) from error
+                raise StepFailed(step, error.errno or 0) from error
         else:
             return result if isinstance(result, int) else 0
 

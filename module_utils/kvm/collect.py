@@ -170,18 +170,18 @@ def accounts(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
     groups = [line.split(":") for line in tree.lines("/etc/group") if line.count(":") >= 3]
     tried = tree.json("/fixture/users.json") or {}
     gid = (tree.node("/dev/kvm") or {}).get("gid")
-    found = {}
+    found: dict[str, Any] = {}
     for name in names:
         if name not in passwd:
             found[name] = {"exists": False, "open": None}
             continue
-        gids = {whole_number(passwd[name][3])} | {
-            whole_number(group[2]) for group in groups if name in group[3].split(",")
-        }
+        uid, primary = whole_number(passwd[name][2]), whole_number(passwd[name][3])
+        known = [primary, *(whole_number(group[2]) for group in groups if name in group[3].split(","))]
+        gids = {number for number in known if number is not None}
         found[name] = {
             "exists": True,
-            "uid": whole_number(passwd[name][2]),
-            "gids": sorted(gids - {None}),
+            "uid": uid,
+            "gids": sorted(gids),
             "in_node_group": gid is not None and gid in gids,
             "open": tried.get(name) if isinstance(tried.get(name), str) else None,
         }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
@@ -124,7 +125,7 @@ def gather(
     work.vm()
     for name, (key, read) in PARTS.items():
         if name in work.parts:
-            work.facts[key] = work.part(name, lambda read=read: read(work.tree))
+            work.facts[key] = work.part(name, functools.partial(read, work.tree))
     work.programs(core.get("arch") or "")
     probed = work.probe(level, slice_ms / 1000, deadline)
     if "users" in work.parts:

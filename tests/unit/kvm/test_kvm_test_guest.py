@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The throw-away guest's description, and our recommendation beside libvirt's opinion."""
+"""The description of the test guest, and the comparison of our recommendation with libvirt."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_guest_has_neither_disk_nor_network():
         ("custom", ["<&>"], "<&>"),
     ],
 )
-def test_cpu_is_novas(mode, models, wanted):
+def test_the_cpu_is_that_of_nova(mode, models, wanted):
     tree = ElementTree.fromstring(test_guest.domain_xml("n", "x86_64", "kvm", "/s", cpu_mode=mode, cpu_models=models))
     assert tree.findtext("cpu/model") == wanted
 
 
-def test_other_architectures_have_their_own_words():
+def test_other_architectures_have_their_own_output():
     tree = ElementTree.fromstring(test_guest.domain_xml("n", "aarch64", "kvm", "/s", kernel="/k"))
     assert (tree.findtext("os/kernel"), tree.find("os/type").get("machine")) == ("/k", "virt")
     assert test_guest.expected_output("aarch64") and test_guest.expected_output("s390x") is None
@@ -44,7 +44,7 @@ def test_other_architectures_have_their_own_words():
     [
         (True, "kvm", True, "offers kvm"),
         (False, "qemu", True, "does not offer"),
-        (True, "qemu", False, "not believed"),
+        (True, "qemu", False, "does not count"),
         (False, "kvm", False, "restart libvirtd"),
     ],
 )
@@ -53,27 +53,27 @@ def test_comparison(offered, recommended, agrees, words):
     assert (found[0], words in found[1]) == (agrees, True)
 
 
-def test_silent_libvirt_offers_nothing():
+def test_a_libvirt_that_does_not_answer_offers_nothing():
     for recommended in ("kvm", "qemu"):
         assert test_guest.compare({"answers": False, "virt_types": {}}, recommended) == (
             False,
-            "libvirt does not say what it offers",
+            "libvirt does not list what it offers",
         )
 
 
 @pytest.mark.parametrize(
     "found, words",
     [
-        ({}, ["No guest was started", "libvirt says so."]),
+        ({}, ["No guest was started", "libvirt offers kvm."]),
         (
             {"seconds": 1.2, "serial_line": "SeaBIOS"},
-            ["virt_type qemu ran", "'SeaBIOS' after 1.2 s", "libvirt says so."],
+            ["virt_type qemu ran", "'SeaBIOS' after 1.2 s", "libvirt offers kvm."],
         ),
-        ({"seconds": 0.1, "serial_line": None}, ["cannot be seen", "libvirt says so."]),
+        ({"seconds": 0.1, "serial_line": None}, ["is not visible", "libvirt offers kvm."]),
     ],
 )
-def test_summary_tells_what_was_seen(found, words):
-    text = test_guest.summary({"serial_line": None, "comparison": "libvirt says so", **found}, "qemu")
+def test_the_summary_has_what_the_guest_did(found, words):
+    text = test_guest.summary({"serial_line": None, "comparison": "libvirt offers kvm", **found}, "qemu")
     assert [word for word in words if word not in text] == []
 
 
