@@ -40,7 +40,7 @@ def test_other_architectures_have_their_own_output():
 
 
 @pytest.mark.parametrize(
-    "offered, recommended, agrees, words",
+    "offered, recommended, agrees, text",
     [
         (True, "kvm", True, "offers kvm"),
         (False, "qemu", True, "does not offer"),
@@ -48,9 +48,9 @@ def test_other_architectures_have_their_own_output():
         (False, "kvm", False, "restart libvirtd"),
     ],
 )
-def test_comparison(offered, recommended, agrees, words):
+def test_comparison(offered, recommended, agrees, text):
     found = test_guest.compare({"virt_types": {"kvm": {"offered": offered}}}, recommended)
-    assert (found[0], words in found[1]) == (agrees, True)
+    assert (found[0], text in found[1]) == (agrees, True)
 
 
 def test_a_libvirt_that_does_not_answer_offers_nothing():
@@ -62,7 +62,7 @@ def test_a_libvirt_that_does_not_answer_offers_nothing():
 
 
 @pytest.mark.parametrize(
-    "found, words",
+    "found, texts",
     [
         ({}, ["No guest was started", "libvirt offers kvm."]),
         (
@@ -72,9 +72,9 @@ def test_a_libvirt_that_does_not_answer_offers_nothing():
         ({"seconds": 0.1, "serial_line": None}, ["is not visible", "libvirt offers kvm."]),
     ],
 )
-def test_the_summary_has_what_the_guest_did(found, words):
+def test_the_summary_has_what_the_guest_did(found, texts):
     text = test_guest.summary({"serial_line": None, "comparison": "libvirt offers kvm", **found}, "qemu")
-    assert [word for word in words if word not in text] == []
+    assert [part for part in texts if part not in text] == []
 
 
 @pytest.mark.parametrize(
