@@ -91,7 +91,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.host import commands
+from ansible.module_utils.host import commands, output
 from ansible.module_utils.kvm import facts, test_guest
 from ansible.module_utils.kvm.tree import Tree
 from ansible.module_utils.message import Message
@@ -121,7 +121,7 @@ class Guest:
                 self.module.fail_json(
                     msg=Message(
                         f"libvirt does not start a guest with virt_type {self.module.params['virt_type']}: "
-                        f"{done.text}. Look into {self.log} and the journal of libvirtd."
+                        f"{done.text}. Read the journal of libvirtd."
                     )
                 )
             try:
@@ -163,7 +163,8 @@ class Guest:
             done = commands.run([*self.virsh, "domstate", self.name])
             state = done.out.strip()
             if done.code != 0 or state not in ("running", "paused"):
-                self.module.fail_json(msg=Message(f"The guest ended by itself ({state or 'gone'}); see {self.log}."))
+                log = " / ".join(output.error_tail(Tree("/").read(self.log), 3)) or "is empty"
+                self.module.fail_json(msg=Message(f"The guest ended by itself ({state or 'gone'}). QEMU's log: {log}"))
             if not expected:
                 return None
             time.sleep(PERIOD)

@@ -160,10 +160,11 @@ def open_kvm(device: str, out: dict[str, Any]) -> int:
     out["device"] = describe_node(os.stat(device))
     out["doing"] = "open"
     kvm = os.open(device, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    step = "KVM_GET_API_VERSION"
     if not out["device"]["chr"] or out["device"]["major"] != abi.MISC_MAJOR:
         # another driver may give these ioctl numbers another meaning
-        raise abi.StepFailed("KVM_GET_API_VERSION", errno.ENOTTY)
-    out["api_version"] = abi.call("KVM_GET_API_VERSION", kvm, abi.GET_API_VERSION)
+        raise abi.StepFailed(step, errno.ENOTTY)
+    out["api_version"] = abi.call(step, kvm, abi.GET_API_VERSION)
     return kvm
 
 
