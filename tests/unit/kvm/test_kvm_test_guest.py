@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
 
+import kvm_test_guest
 import pytest
+from ansible.module_utils.host.commands import Done
 from ansible.module_utils.kvm import test_guest
 
 
@@ -89,3 +92,71 @@ def test_the_summary_has_what_the_guest_did(found, texts):
 )
 def test_a_line_is_taken_when_all_of_it_has_come(text, word, line):
     assert test_guest.first_line(text, word) == line
+
+
+class Failed(Exception):
+    """The module ended with a failure."""
+
+
+class Module:
+    """An AnsibleModule whose failures are exceptions."""
+
+    params = {"uri": "test:///", "virt_type": "kvm", "cpu_mode": None, "cpu_models": [], "timeout": 0.5}
+
+    def fail_json(self, msg, **_result):
+        raise Failed(msg)
+
+
+@pytest.fixture
+def libvirt(tmp_path, monkeypatch):
+    """Replace virsh; the fixture's value sets the output of the guest, its state and how it is created."""
+    answers = {"serial": "SeaBIOS (version 1.16)\n", "log": "", "state": "running\n", "create": (0, ""), "calls": []}
+
+    def run(argv, **_options):
+        act, name = argv[4], kvm_test_guest.os.path.basename(argv[-1])
+        answers["calls"].append(act)
+        if act == "create":
+            tree = ElementTree.parse(argv[-1])
+            Path(tree.find(".//serial/source").get("path")).write_text(answers["serial"])
+            (tmp_path / f"{tree.findtext('name')}.log").write_text(answers["log"])
+            return Done(answers["create"][0], "", answers["create"][1])
+        assert name.startswith("kvm-test-guest-")
+        return Done(0, answers["state"] if act == "domstate" else "")
+
+    monkeypatch.setattr(kvm_test_guest, "LOGS", str(tmp_path))
+    monkeypatch.setattr(kvm_test_guest, "PERIOD", 0.01)
+    monkeypatch.setattr(kvm_test_guest.commands, "run", run)
+    yield answers
+    assert list(tmp_path.iterdir()) == [], "the files of the guest are removed"
+
+
+def start(arch="x86_64"):
+    """Run the guest; return its first line."""
+    return kvm_test_guest.Guest(Module(), "virsh", arch).run()[0]
+
+
+def test_a_guest_that_writes_is_destroyed_afterwards(libvirt):
+    assert start() == "SeaBIOS (version 1.16)"
+    assert libvirt["calls"] == ["create", "destroy"]
+
+
+def test_a_guest_without_known_output_has_to_run(libvirt):
+    assert start("s390x") is None
+    assert libvirt["calls"] == ["create", "domstate", "destroy"]
+
+
+@pytest.mark.parametrize(
+    "changes, texts, last",
+    [
+        ({"create": (1, "error: no KVM")}, ["virt_type kvm", "error: no KVM"], "create"),
+        ({"serial": "", "state": "shut off\n", "log": "Killed\n"}, ["ended by itself (shut off)", "Killed"], "destroy"),
+        ({"serial": "", "state": ""}, ["(gone)", "log: is empty"], "destroy"),
+        ({"serial": "noise\n"}, ["wrote nothing within 0.5 s"], "destroy"),
+    ],
+)
+def test_a_guest_that_fails_says_why(libvirt, changes, texts, last):
+    libvirt.update(changes)
+    with pytest.raises(Failed) as failure:
+        start()
+    assert [text for text in texts if text not in str(failure.value)] == []
+    assert libvirt["calls"][-1] == last
