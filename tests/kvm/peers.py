@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machines of tests/unit/kvm/trees and this machine, judged by today's tools and by ours, beside the truth.
+"""The machines of tests/unit/kvm/machines and this machine, judged by today's tools and by ours, beside the truth.
 
 The tools run unchanged in a mount namespace where /proc/cpuinfo and /dev are those of the tree; modprobe and rdmsr are
 stand-ins that answer as the tree's machine would. A tree of another architecture is not shown to them: they ask uname.
@@ -21,7 +21,9 @@ import sys
 import packages
 
 HERE = pathlib.Path(__file__).resolve().parent
-TREES = HERE.parent / "unit" / "kvm" / "trees"
+sys.path.insert(0, str(HERE.parent / "unit" / "kvm"))
+import machine_trees  # noqa: E402  found only on the path just added
+
 DOCUMENT = HERE.parents[1] / "docs" / "kvm.md"
 BEGIN, END = "<!-- peers.py writes from here -->", "<!-- to here -->"
 PACKAGES = ("libvirt-clients", "libvirt0", "libyajl2", "libssh-4", "libglib2.0-0", "cpu-checker")
@@ -64,12 +66,12 @@ def last_hint(text):
     return lines[0].split(":", 1)[1].strip() if lines else ""
 
 
-def answers(tree=None):
-    """{tool: (says yes, hint)} for a tree, or for this machine as it is."""
+def answers(machine=None):
+    """{tool: (says yes, hint)} for a machine of ours, or for this machine as it is."""
     group = None
     prefix, suffix = "", ""
-    if tree:
-        want = json.loads((tree / "fixture/want.json").read_text())
+    if machine:
+        tree, want = machine_trees.unpacked() / machine.name, machine.want
         nodes = []
         for path, node in json.loads((tree / "dev.json").read_text()).items():
             place = "/mnt" + path[len("/dev") :]
@@ -155,11 +157,10 @@ def table():
                 cells.append("-")
         lines.append(f"| {title} | {said} | " + " | ".join(cells) + " |")
 
-    for tree in sorted(TREES.iterdir()):
-        want = json.loads((tree / "fixture/want.json").read_text())
-        asked = (tree / "fixture/arch").read_text().strip() == os.uname().machine
-        found = answers(tree) if asked else {}
-        line(tree.name, want["truth"], want["virt_type"] == "kvm", ours(str(tree)), found)
+    for machine in machine_trees.machines().values():
+        found = answers(machine) if machine.files["/fixture/arch"] == os.uname().machine else {}
+        tree = machine_trees.unpacked() / machine.name
+        line(machine.name, machine.description, machine.want["virt_type"] == "kvm", ours(str(tree)), found)
     verdict = ours()
     truth = verdict["class"] == "hardware"
     said = {"hardware": "KVM works", "emulated": "guest kernels are interpreted, a thousand times slower"}

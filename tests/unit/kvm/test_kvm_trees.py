@@ -1,29 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each tree in trees/ describes one machine; want.json says what is true of it."""
+"""kvm_verify on the tree of each machine in machines/, compared with what its file says."""
 
 from __future__ import annotations
 
-import json
-import pathlib
-
+import machine_trees
 import pytest
 
-TREES = sorted((pathlib.Path(__file__).parent / "trees").iterdir())
+MACHINES = machine_trees.machines()
 STATUSES = {"pass", "warn", "fail", "skip"}
 
 
-def wanted(tree):
-    return json.loads((tree / "fixture" / "want.json").read_text())
+@pytest.fixture(params=MACHINES)
+def machine(request):
+    return MACHINES[request.param]
 
 
-@pytest.fixture(params=TREES, ids=lambda tree: tree.name)
-def tree(request):
-    return request.param
+@pytest.fixture
+def want(machine):
+    return machine.want
 
 
-def test_there_is_a_tree_for_every_cause():
-    found = {wanted(tree)["cause"] for tree in TREES}
-    assert len(TREES) >= 26
+@pytest.fixture
+def tree(machine):
+    return machine_trees.unpacked() / machine.name
+
+
+def test_there_is_a_machine_for_every_cause():
+    found = {machine.want["cause"] for machine in MACHINES.values()}
+    assert len(MACHINES) >= 26
     assert found == {
         *("ok", "ok_nested", "ok_unmeasured", "software_backend", "firmware", "disabled_cmdline", "not_exposed"),
         *("no_cpu", "unknown_cpu", "no_el2", "no_hv", "no_sie", "no_h", "blacklisted", "no_module", "module"),
@@ -41,8 +45,7 @@ def test_there_is_a_tree_for_every_cause():
     }
 
 
-def test_machine_is_judged_as_it_is(tree, run_module):
-    want = wanted(tree)
+def test_machine_is_judged_as_it_is(tree, want, run_module):
     answer = run_module("kvm_verify", {"root": str(tree), "on_failure": "report"})
     given = {name: answer[name] for name in ("cause", "verdict", "class", "fixable")}
     given["virt_type"] = answer["recommended_virt_type"]
@@ -61,9 +64,9 @@ def test_rows_say_what_to_do(tree, run_module):
         assert row["status"] == "pass" or row["remedy"], f"{row['name']} does not say what to do"
 
 
-def test_failure_follows_the_verdict(tree, run_module):
+def test_failure_follows_the_verdict(tree, want, run_module):
     answer = run_module("kvm_verify", {"root": str(tree)})
-    failing = wanted(tree)["verdict"] == "fail"
+    failing = want["verdict"] == "fail"
     assert bool(answer.get("failed")) == failing
     if failing:
         for row in answer["checks"]:
@@ -71,8 +74,7 @@ def test_failure_follows_the_verdict(tree, run_module):
 
 
 @pytest.mark.parametrize("require", ["any", "none"])
-def test_emulation_is_accepted_only_with_a_warning(tree, require, run_module):
-    want = wanted(tree)
+def test_emulation_is_accepted_only_with_a_warning(tree, want, require, run_module):
     answer = run_module("kvm_verify", {"root": str(tree), "require": require})
     assert not answer.get("failed"), answer["msg"]
     assert answer["cause"] == want["cause"]
