@@ -92,7 +92,7 @@ def test_user_joins_the_group():
     answers, after = repair([{"act": "group", "user": "nobody"}], again=True)
     assert [answer["changed"] for answer in answers] == [True, False]
     assert "kvm" in after.splitlines()[1].split()
-    assert "started again" in answers[0]["pending"][0]
+    assert "restarted" in answers[0]["pending"][0]
 
 
 def test_user_that_does_not_exist_yet_waits():
