@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from test_real_probe import expected_class
 
 pytestmark = pytest.mark.usefixtures("real_kvm")
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = """
 [hypervisors]
 accepts-any     ansible_connection=local kvm_preflight_require=any
@@ -36,6 +36,7 @@ PLAY = """---
 
 @pytest.fixture(scope="module", params=["run", "check"])
 def played(request, tmp_path_factory):
+    """Return the mode of a play of the role, how it ended, and the path of its report."""
     directory = tmp_path_factory.mktemp("preflight")
     (directory / "hosts").write_text(INVENTORY)
     (directory / "play.yml").write_text(PLAY)
@@ -47,7 +48,8 @@ def played(request, tmp_path_factory):
     return request.param, done, directory / "reports" / "kvm.json"
 
 
-def recap(output, host):
+def recap(output: str, host: str) -> dict[str, str]:
+    """Return the counts of a host at the end of a play."""
     line = next(line for line in output.splitlines() if line.startswith(host) and "unreachable=" in line)
     return dict(word.split("=") for word in line.split(":", 1)[1].split())
 

@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arm64 guest of kvm_test_guest in QEMU itself: it says its word."""
+"""The arm64 guest of kvm_test_guest, run by QEMU: it writes its text to the serial port."""
 
 from __future__ import annotations
 
-import pathlib
 import subprocess
-import sys
 import time
 
+import machines
 import pytest
 from ansible.module_utils.kvm import test_guest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-import machines  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 
-def test_arm_guest_says_its_word(tmp_path):
+def test_the_arm_guest_writes_its_text(tmp_path):
     (tmp_path / "kernel").write_bytes(test_guest.arm_program())
     process = subprocess.Popen(
         [
