@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import pathlib
-
+import machine_trees
 import pytest
 
-TREES = pathlib.Path(__file__).parent / "trees"
+TREES = machine_trees.unpacked()
 EPYC = str(TREES / "02-epyc-sev-snp")
 
 

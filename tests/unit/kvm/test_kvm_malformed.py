@@ -9,13 +9,14 @@ import pathlib
 import random
 import shutil
 
+import machine_trees
 import pytest
 from ansible.module_utils.kvm import classify, diagnose, kernel_log
 from ansible.module_utils.kvm.evaluate import evaluate
 from ansible.module_utils.kvm.facts import GATHER, gather
 from ansible.module_utils.kvm.tree import Tree, whole_number
 
-TREES = pathlib.Path(__file__).parent / "trees"
+TREES = machine_trees.unpacked()
 POLICY = {
     **{"isa_level": "x86-64-v2", "nested": True, "min_vcpus": 4, "iommu": True, "hugepages": {"2048": 1}},
     **{"secure": ["sev", "tdx", "s390-pv"], "vtpm": True, "release": "zed", "allow_nested": False},

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import copy
-import pathlib
 
+import machine_trees
 import pytest
 from ansible.module_utils.kvm.classify import classify
 from ansible.module_utils.kvm.evaluate import evaluate
 from ansible.module_utils.kvm.facts import gather
 
-TREES = pathlib.Path(__file__).parent / "trees"
+TREES = machine_trees.unpacked()
 INTEL, EPYC, CLOUD, NESTED, ARM, Z = (
     *("01-intel-bare-metal", "02-epyc-sev-snp", "06-cloud-vm"),
     *("07-nested-vm", "08-arm64-server", "13-s390x-lpar"),
