@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-
 import machine_trees
 import pytest
 
