@@ -52,7 +52,7 @@ class Gathering:
             return None
 
     def core(self) -> dict[str, Any]:
-        """Gather processor and kernel; return all core facts, whether they are wanted or not."""
+        """Gather processor and kernel; return all core facts, also those that are not requested."""
         core = self.part("core", lambda: collect.core(self.tree)) or {}
         for name, keys in CORE.items():
             if name in self.parts:

@@ -24,7 +24,7 @@ ALIGN = 2 << 20  # s390x wants memory on a 1 MiB boundary, huge pages on 2 MiB
 # A reply is why a guest stopped: {exit: name of the exit, and its details}. A test's attempt returns whether the reply
 # is the wanted one, and the reply.
 
-# Not fcntl.ioctl(): KVM_RUN has to return EINTR, and some releases of Python repeat such a call.
+# Not fcntl.ioctl(): KVM_RUN has to return EINTR, whatever a release of Python does with that.
 _ioctl = ctypes.CDLL(None, use_errno=True).ioctl
 _ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong)
 

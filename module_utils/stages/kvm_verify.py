@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verify that a host can run KVM guests as a policy asks."""
+"""Verify that a host can run KVM guests as a policy requires."""
 
 from __future__ import annotations
 
