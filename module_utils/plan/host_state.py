@@ -343,7 +343,7 @@ def read_kvm(outer: Any, policy: dict, name: str) -> dict:
         return {"kvm": None, "facts": facts, "problems": [found["msg"]], "pending": False}
     found.pop("changed")
     facts = {"virt_type": found["recommended_virt_type"], **found["recommended"]}
-    failed = found["verdict"] == "fail"
+    failed = found["result"] == "fail"
     repairable = failed and bool(repair) and bool(found["repairable"])
     problems = []
     if failed and not repairable:

@@ -272,7 +272,7 @@ class Plan:
             "cloud": self.cloud,
             "cloud_external": external,
             "inventory_hostname": host,
-            "kvm_preflight_verdict": {
+            "kvm_preflight_result": {
                 "recommended_virt_type": FACTS["kvm"]["virt_type"],
                 "recommended": {key: FACTS["kvm"][key] for key in ("cpu_mode", "cpu_models")},
             },

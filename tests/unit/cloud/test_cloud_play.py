@@ -229,7 +229,7 @@ def test_a_variable_of_an_earlier_version_is_refused_with_its_new_name(play):
 def test_a_wiring_that_is_still_linked_is_refused_in_one_sentence(play):
     old = {
         "cloud_broker": "{{ cloud_external.rabbitmq }}",
-        "nova_hypervisor_virt_type": "{{ kvm_preflight_verdict.recommended_virt_type }}",
+        "nova_hypervisor_virt_type": "{{ kvm_preflight_result.recommended_virt_type }}",
         "deploy_region": "{{ cloud_region }}",
     }
     play.write("../wiring.yml", old)

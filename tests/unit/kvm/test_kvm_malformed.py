@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strange machines: nothing that a file holds may raise, and what is not known is never a pass."""
+"""Strange machines: no content of a file may raise, and what is unknown is never a pass."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pathlib
 import random
 import shutil
 
+import machine_trees
 import pytest
 from ansible.module_utils.kvm import classify, diagnose, kernel_log
-from ansible.module_utils.kvm import judge as court
+from ansible.module_utils.kvm.evaluate import evaluate
 from ansible.module_utils.kvm.facts import GATHER, gather
 from ansible.module_utils.kvm.tree import Tree, whole_number
 
-TREES = pathlib.Path(__file__).parent / "trees"
+TREES = machine_trees.unpacked()
 POLICY = {
     **{"isa_level": "x86-64-v2", "nested": True, "min_vcpus": 4, "iommu": True, "hugepages": {"2048": 1}},
     **{"secure": ["sev", "tdx", "s390-pv"], "vtpm": True, "release": "zed", "allow_nested": False},
@@ -24,20 +25,21 @@ POLICY = {
 
 @pytest.fixture
 def tree(tmp_path):
-    """A tree of a sound machine, to be spoilt."""
+    """Copy the tree of a sound machine, to be spoiled."""
     return pathlib.Path(shutil.copytree(TREES / "02-epyc-sev-snp", tmp_path / "tree", symlinks=True))
 
 
-def verdict(tree):
+def evaluated(tree):
+    """Return the facts and the result of a tree."""
     facts = gather(root=str(tree), parts=list(GATHER), users=["nova", "libvirt-qemu"])
     assert not facts["errors"]
     json.dumps(facts)
-    return facts, court.judge(facts, POLICY)
+    return facts, evaluate(facts, POLICY)
 
 
 def test_empty_tree(tmp_path):
-    facts, answer = verdict(tmp_path)
-    assert answer["verdict"] == "fail"
+    facts, answer = evaluated(tmp_path)
+    assert answer["result"] == "fail"
     assert not [row["name"] for row in answer["checks"] if row["status"] == "pass"]
 
 
@@ -45,13 +47,13 @@ def test_truncated_cpuinfo(tree):
     whole = (tree / "proc/cpuinfo").read_bytes()
     for size in (0, 1, 10, 100, len(whole) // 3, len(whole) - 1):
         (tree / "proc/cpuinfo").write_bytes(whole[:size])
-        verdict(tree)
+        evaluated(tree)
 
 
 def test_4096_processors(tree):
     one = (tree / "proc/cpuinfo").read_text().split("\n\n")[0]
     (tree / "proc/cpuinfo").write_text("\n\n".join(one.replace(": 0\n", f": {n}\n", 1) for n in range(4096)) + "\n\n")
-    facts, _answer = verdict(tree)
+    facts, _answer = evaluated(tree)
     assert facts["cpu"]["count"] == 4096
     assert facts["seconds"] < 5
 
@@ -59,7 +61,7 @@ def test_4096_processors(tree):
 def test_text_that_is_not_utf8(tree):
     for path in ("sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name", "proc/cmdline", "proc/cpuinfo"):
         (tree / path).write_bytes(b"\xff\xfeDell\x80\0\x07 Inc.\n" + (tree / path).read_bytes())
-    facts, _answer = verdict(tree)
+    facts, _answer = evaluated(tree)
     assert "Dell" in facts["dmi"]["sys_vendor"]
     assert facts["dmi"]["sys_vendor"].isprintable()
 
@@ -74,17 +76,17 @@ def test_absurd_numbers(tree, text):
     (tree / "proc/misc").write_text(f"{text} kvm\n")
     (tree / "etc/group").write_text(f"kvm:x:{text}:nova\n::::\n")
     (tree / "etc/passwd").write_text(f"nova:x:{text}:{text}::/:/bin/sh\n:::::::::\n")
-    _facts, answer = verdict(tree)
+    _facts, answer = evaluated(tree)
     assert {row["name"]: row["status"] for row in answer["checks"]}["hugepages 2048 kB"] == "fail"
 
 
-def test_numbers_are_never_guessed():
+def test_numbers_are_not_guessed():
     assert [whole_number(text) for text in ("12", "12 kB", " 7\n", "-3", "", None, "9" * 19, "x1", "٣")] == [
         *(12, 12, 7, None, None, None, None, None, None),
     ]
 
 
-@pytest.mark.parametrize("what", ["unreadable", "folder", "fifo", "loop", "socket"])
+@pytest.mark.parametrize("what", ["unreadable", "directory", "fifo", "loop", "socket"])
 @pytest.mark.parametrize(
     "path", ["proc/cpuinfo", "proc/misc", "proc/cmdline", "etc/passwd", "dev.json", "fixture/probe.json"]
 )
@@ -94,7 +96,7 @@ def test_files_that_cannot_be_read(tree, path, what):
     if what == "unreadable":
         file.write_text("x")
         file.chmod(0)
-    elif what == "folder":
+    elif what == "directory":
         file.mkdir()
     elif what == "fifo":
         os.mkfifo(file)
@@ -109,17 +111,17 @@ def test_files_that_cannot_be_read(tree, path, what):
             os.chdir(here)
     else:
         file.symlink_to(file.name)
-    verdict(tree)
+    evaluated(tree)
 
 
-def test_a_link_never_leads_out_of_a_tree(tree):
+def test_a_link_does_not_lead_out_of_a_tree(tree):
     (tree / "proc/misc").unlink()
     (tree / "proc/misc").symlink_to("/proc/misc")
     (tree / "etc/passwd").unlink()
     (tree / "etc/passwd").symlink_to("../../../../../../../../../../etc/passwd")
     assert Tree(str(tree)).read("/proc/misc") == ""
     assert Tree(str(tree)).read("/etc/passwd") == ""
-    facts, _answer = verdict(tree)
+    facts, _answer = evaluated(tree)
     assert facts["kernel"]["kvm_registered"] is False
 
 
@@ -141,13 +143,14 @@ def test_a_link_never_leads_out_of_a_tree(tree):
 )
 def test_descriptions_that_are_nonsense(tree, name, text):
     (tree / name).write_text(text)
-    _facts, answer = verdict(tree)
+    _facts, answer = evaluated(tree)
     if name == "fixture/probe.json":
         assert answer["cause"] not in ("ok", "ok_nested")
         assert answer["checks"][0]["status"] != "pass"
 
 
 def nonsense(dice, depth=0):
+    """Return a value of any type."""
     kinds = [None, True, False, 0, -1, 10**30, 1.5, float("nan"), "", "ok", "\0", "hardware", "EACCES", [], {}]
     if depth < 3 and dice.random() < 0.4:
         return {
@@ -157,7 +160,7 @@ def nonsense(dice, depth=0):
 
 
 def spoil(dice, value):
-    """The same structure with some of its leaves and branches replaced or gone."""
+    """Return the structure with some of its leaves and branches replaced or removed."""
     if dice.random() < 0.08:
         return nonsense(dice)
     if isinstance(value, dict):
@@ -168,14 +171,14 @@ def spoil(dice, value):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_spoilt_facts_are_judged_without_raising(seed):
+def test_spoiled_facts_are_evaluated_without_raising(seed):
     dice = random.Random(seed)
     machines = [gather(root=str(tree), users=["nova"]) for tree in sorted(TREES.iterdir())[:: 1 + seed % 3]]
     for facts in machines:
         for _ in range(20):
-            spoilt = spoil(dice, facts)
-            answer = court.judge(spoilt, POLICY)
-            assert answer["verdict"] in ("pass", "warn", "fail")
+            spoiled = spoil(dice, facts)
+            answer = evaluate(spoiled, POLICY)
+            assert answer["result"] in ("pass", "warn", "fail")
             assert answer["recommended_virt_type"] in ("kvm", "qemu")
             for row in answer["checks"]:
                 assert row["status"] in ("pass", "warn", "fail", "skip")
@@ -185,7 +188,7 @@ def test_spoilt_facts_are_judged_without_raising(seed):
 def test_pure_functions_take_anything(value):
     classify.classify(value)
     diagnose.diagnose(value, value)
-    court.judge(value, {})
+    evaluate(value, {})
 
 
 def test_log_lines_are_chosen_and_bounded():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What measurements mean: thresholds, and the decision table of diagnosis on facts made for the case."""
+"""Classification by measurements: thresholds; and the decision table of diagnosis on facts made for it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ FAST = {
     "tests": {"long_hello": {"ok": True}, "sse2": {"ok": True}},
     "rates": {"long64": {"per_second": 2.9e9, "emulated_share": 0.0}, "real16": {"per_second": 1e6}},
 }
-
-
 STARVED = {"exit": "TIMEOUT", "starved": True}
 SILENT = {"exit": "TIMEOUT", "starved": False}
 
 
 def probe(**changes):
-    """FAST with rates.long64 (loop), tests or top-level keys changed; None removes."""
+    """Return FAST with rates.long64 (loop), tests or top-level keys changed; None removes a key."""
     changed = copy.deepcopy(FAST)
     loop = changes.pop("loop", {})
     changed["rates"]["long64"].update(loop)
@@ -36,10 +34,10 @@ def probe(**changes):
 
 
 @pytest.mark.parametrize(
-    "measured, wanted, said",
+    "measured, wanted, text",
     [
         (probe(), "hardware", "97 % of native speed"),
-        (probe(tests={"real_hello": {"ok": False}}), "hardware", ""),  # real mode is not part of the verdict
+        (probe(tests={"real_hello": {"ok": False}}), "hardware", ""),  # real mode is not part of the result
         (probe(tests={"irqchip": {"ok": False}}), "hardware", ""),
         (probe(tests={"sse2": {"ok": False}}), "emulated", "sse2"),
         (probe(tests={"cmpxchg16b": {"ok": False}, "avx": {}}), "emulated", "avx, cmpxchg16b"),
@@ -61,7 +59,7 @@ def probe(**changes):
         (probe(api_version=11), "unusable", "11"),
         (probe(api_version=None), "unusable", "None"),
         (probe(arch="ppc64le"), "unmeasured", "architecture"),
-        (probe(level="open"), "unmeasured", "as asked"),
+        (probe(level="open"), "unmeasured", "as requested"),
         ({"failed_step": "open", "errno": "EACCES"}, "unusable", "EACCES"),
         ({"failed_step": "deadline", "at": "sse2", "error": "no answer"}, "unusable", "sse2"),
         ({"failed_step": "deadline", "error": "no answer in 2 s"}, "unusable", "deadline failed: no answer in 2 s"),
@@ -72,9 +70,9 @@ def probe(**changes):
         (None, "unusable", ""),
     ],
 )
-def test_class(measured, wanted, said):
+def test_class(measured, wanted, text):
     kind, reason = classify(measured)
-    assert (kind, said in reason) == (wanted, True), reason
+    assert (kind, text in reason) == (wanted, True), reason
 
 
 def test_user_mode_speed_is_no_evidence():
@@ -88,7 +86,7 @@ NODE = {"exists": True, "chr": True, "major": 10, "minor": 232, "mode": "0660", 
 HOST = {
     "arch": "x86_64",
     "cpu": {"virt_flag": "vmx", "virt_flag_shown": True, "raw": {"vmx": True}, "hypervisor": False},
-    "kernel": {"kvm_registered": True, "kvm_minor": 232, "cmdline": [], "said": [], "release": "6.1.0"},
+    "kernel": {"kvm_registered": True, "kvm_minor": 232, "cmdline": [], "log_lines": [], "release": "6.1.0"},
     "node": NODE,
     "modules": {"loaded": {"kvm": {}, "kvm_intel": {}}, "on_disk": ["kvm", "kvm_intel"], "blocked": []},
     "container": None,
@@ -98,7 +96,7 @@ HOST = {
 
 
 def host(**changes):
-    """HOST with parts updated: host(node={"gid": 1}), host(container="lxc")."""
+    """Return HOST with parts updated, as by node={"gid": 1} or container="lxc"."""
     changed = copy.deepcopy(HOST)
     for name, value in changes.items():
         if isinstance(value, dict):
@@ -109,7 +107,7 @@ def host(**changes):
 
 
 def stopped(step, errno):
-    return {"class": "unusable", "failed_step": step, "errno": errno, "error": "said so"}
+    return {"class": "unusable", "failed_step": step, "errno": errno, "error": "refused"}
 
 
 NO_NODE = {"exists": False}
@@ -175,7 +173,7 @@ ABSENT = stopped("stat", "ENOENT")
         (host(node=NO_NODE, kernel=NO_KVM), ABSENT, "module", "modprobe kvm_intel"),
         (host(node=NO_NODE, kernel=NO_KVM, modules={"on_disk": []}), ABSENT, "module", "modprobe kvm_intel"),
         (
-            host(node=NO_NODE, kernel={"kvm_registered": False, "said": ["kvm: disabled by bios"]}),
+            host(node=NO_NODE, kernel={"kvm_registered": False, "log_lines": ["kvm: disabled by bios"]}),
             ABSENT,
             "firmware",
             "power the machine off",
@@ -184,7 +182,7 @@ ABSENT = stopped("stat", "ENOENT")
         (
             host(
                 node=NO_NODE,
-                kernel={"kvm_registered": False, "said": ["SVM disabled (by BIOS) in MSR_VM_CR on CPU 0"]},
+                kernel={"kvm_registered": False, "log_lines": ["SVM disabled (by BIOS) in MSR_VM_CR on CPU 0"]},
                 cpu={"virt_flag_shown": False, "raw": None, "virt_flag": "svm"},
             ),
             ABSENT,
@@ -211,7 +209,7 @@ ABSENT = stopped("stat", "ENOENT")
             host(
                 arch="aarch64",
                 node=NO_NODE,
-                kernel={"kvm_registered": False, "said": ["CPU features: detected: 32-bit EL1 Support"]},
+                kernel={"kvm_registered": False, "log_lines": ["CPU features: detected: 32-bit EL1 Support"]},
             ),
             ABSENT,
             "no_kvm",
@@ -221,7 +219,7 @@ ABSENT = stopped("stat", "ENOENT")
             host(
                 arch="aarch64",
                 node=NO_NODE,
-                kernel={"kvm_registered": False, "said": ["CPU: All CPU(s) started at EL1"]},
+                kernel={"kvm_registered": False, "log_lines": ["CPU: All CPU(s) started at EL1"]},
             ),
             ABSENT,
             "no_el2",

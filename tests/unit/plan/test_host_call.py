@@ -213,10 +213,10 @@ def test_every_problem_of_every_host_is_named_each_line_with_its_host():
 
 
 def test_the_table_of_kvm_has_every_compute_and_no_other_host():
-    kvm = {"verdict": "pass", "cause": "ok", "failed_checks": [], "recommended_virt_type": "kvm", "remedy": ""}
+    kvm = {"result": "pass", "cause": "ok", "failed_checks": [], "recommended_virt_type": "kvm", "remedy": ""}
     results = {"controller": {"kvm": None}, "c1": {"kvm": kvm}, "c2": {"unreachable": True}}
-    assert preflight_report.verdicts(results, ["c1", "c2"]) == {"c1": kvm, "c2": {}}
-    assert len(kvm_report.table(preflight_report.verdicts(results, ["c1", "c2"]))) == 3
+    assert preflight_report.kvm_results(results, ["c1", "c2"]) == {"c1": kvm, "c2": {}}
+    assert len(kvm_report.table(preflight_report.kvm_results(results, ["c1", "c2"]))) == 3
 
 
 def test_a_release_without_a_list_is_told_once():

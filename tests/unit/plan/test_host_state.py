@@ -317,7 +317,7 @@ def test_the_problems_of_the_host_come_first(state, fakes):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "repairable", "repair", "problem", "pending"),
+    ("kvm_result", "repairable", "repair", "problem", "pending"),
     [
         ("pass", False, False, False, False),
         ("warn", False, True, False, False),
@@ -327,11 +327,11 @@ def test_the_problems_of_the_host_come_first(state, fakes):
     ],
 )
 def test_a_host_below_the_policy_is_a_problem_unless_a_run_repairs_it(
-    state, fakes, monkeypatch, verdict, repairable, repair, problem, pending
+    state, fakes, monkeypatch, kvm_result, repairable, repair, problem, pending
 ):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     found = {
-        "verdict": verdict,
+        "result": kvm_result,
         "repairable": repairable,
         "recommended_virt_type": "qemu",
         "recommended": {"cpu_mode": "custom", "cpu_models": ["Nehalem"]},
@@ -343,7 +343,7 @@ def test_a_host_below_the_policy_is_a_problem_unless_a_run_repairs_it(
     assert result["problems"] == ([sentence] if problem else [])
     assert result["pending"] is pending
     assert result["facts"]["kvm"] == {"virt_type": "qemu", "cpu_mode": "custom", "cpu_models": ["Nehalem"]}
-    assert result["kvm"]["verdict"] == verdict
+    assert result["kvm"]["result"] == kvm_result
     assert fakes.params("kvm_verify") == [{"require": "hardware", "on_failure": "report"}]
 
 

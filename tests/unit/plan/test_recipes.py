@@ -14,7 +14,7 @@ import project
 import pytest
 from recipes import RECIPES
 
-LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".lab", ".cache", ".ansible", "__pycache__", "trees")
+LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".lab", ".cache", ".ansible", "__pycache__")
 SERVICES = ["api", "metadata", "conductor", "scheduler", "novncproxy", "serialproxy"]
 NOVA_CONF, DEFAULT = "/etc/nova/nova.conf", "/etc/default/nova-consoleproxy"
 # What is asked of the copy: each expression is evaluated there.

@@ -30,7 +30,7 @@ READS_OTHERS = {
     },
     "cloud": {"nova_service_catalog": "names of services", r"cloud_secrets_\w+": "names of secrets"},
     "nova_hypervisor": {r"kvm_preflight_\w+": "the policy of KVM and its result, by the role's defaults"},
-    "preflight": {"kvm_preflight_report_folder": "one report of both"},
+    "preflight": {"kvm_preflight_report_dir": "one report of both"},
     "nova_client": {"keystone_admin_password": "the account of the clients"},
     "verify": {"keystone_admin_password": "the account of the verification"},
 }
