@@ -12,10 +12,10 @@ description:
   - Redirections are not followed and proxies of the environment are not used.
 author: nova-ansible contributors
 attributes:
-  check_mode: {support: full, description: "Asks each address once and never fails; see RV(unanswered)."}
+  check_mode: {support: full, description: "Asks each address once and never fails; see RV(not_ready)."}
   diff_mode: {support: none, description: "Changes nothing."}
 options:
-  answers:
+  endpoints:
     description: What shall answer.
     type: list
     elements: dict
@@ -33,20 +33,20 @@ options:
 EXAMPLES = r"""
 - name: Wait for the APIs
   http_ready:
-    answers:
+    endpoints:
       - {name: keystone, url: "http://10.77.0.11:5000/v3"}
       - {name: glance, url: "http://10.77.0.11:9292/versions", status: [200, 300]}
     timeout: 180
 """
 
 RETURN = r"""
-answers:
+endpoints:
   description: What each address gave in the end and how long it took; V(status) is null when there was no answer.
   returned: always
   type: list
   elements: dict
   sample: [{name: keystone, url: "http://10.77.0.11:5000/v3", status: 200, said: "200 OK", seconds: 1.52, tries: 3}]
-unanswered:
+not_ready:
   description: Names of what has not given a wanted status.
   returned: always
   type: list

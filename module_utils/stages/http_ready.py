@@ -77,7 +77,7 @@ def argument_spec() -> dict:
         "name": {"type": "str"},
     }
     return {
-        "answers": {"type": "list", "elements": "dict", "required": True, "options": answer_spec},
+        "endpoints": {"type": "list", "elements": "dict", "required": True, "options": answer_spec},
         "timeout": {"type": "float", "default": 120},
         "interval": {"type": "float", "default": 0.5},
         "validate_certs": {"type": "bool", "default": True},
@@ -90,7 +90,7 @@ ARGUMENT_SPEC = argument_spec()
 
 def run(module) -> None:
     """Ask all addresses until each has answered."""
-    wanted, timeout = module.params["answers"], module.params["timeout"]
+    wanted, timeout = module.params["endpoints"], module.params["timeout"]
     context = None
     try:
         schemes = [parse_url(answer["url"])[0] for answer in wanted]
@@ -99,7 +99,7 @@ def run(module) -> None:
             if not module.params["validate_certs"]:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     except (OSError, ValueError) as error:
-        module.fail_json(msg=f"Cannot ask: {error}", answers=[], unanswered=[])
+        module.fail_json(msg=f"Cannot ask: {error}", endpoints=[], not_ready=[])
 
     def wait(answer):
         return wait_for(answer, timeout, module.params["interval"], module.check_mode, context)
@@ -107,12 +107,12 @@ def run(module) -> None:
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:
         answers = list(pool.map(wait, wanted))
     late = [(answer, one["status"]) for answer, one in zip(answers, wanted) if not answer.pop("answered")]
-    shown = {"module_args": {**module.params, "answers": [{**one, "url": mask_text(one["url"])} for one in wanted]}}
+    shown = {"module_args": {**module.params, "endpoints": [{**one, "url": mask_text(one["url"])} for one in wanted]}}
     result = {
         "changed": False,
         "invocation": shown,
-        "answers": answers,
-        "unanswered": [answer["name"] for answer, _statuses in late],
+        "endpoints": answers,
+        "not_ready": [answer["name"] for answer, _statuses in late],
     }
     if late and not module.check_mode:
         lines = [f"{len(late)} of {len(answers)} did not answer within {timeout:.0f} s; read their logs:"]

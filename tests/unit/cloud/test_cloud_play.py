@@ -199,7 +199,7 @@ def test_a_group_that_is_left_out_is_an_empty_one(tmp_path):
         "keystone": {"url": "http://k:5000", "admin_user": "admin", "admin_password": "p"},
         "placement": {"url": "http://p:8778"},
         "glance": {"url": "http://g:9292"},
-        "neutron": {"url": "http://n:9696", "metadata_secret": "s", "broker": broker},
+        "neutron": {"url": "http://n:9696", "metadata_secret": "s", "messaging": broker},
     }
     own = {"nova_controllers": ["one"], "nova_computes": ["one"]}
     models = []

@@ -62,16 +62,16 @@ def free_port():
 
 
 def ask(run_module, *answers, check=False, **options):
-    return run_module("http_ready", {"answers": list(answers), "interval": 0.05, **options}, check=check)
+    return run_module("http_ready", {"endpoints": list(answers), "interval": 0.05, **options}, check=check)
 
 
 def test_all_are_awaited_side_by_side(run_module, server):
     slow = [{"url": server(lambda _number: 200, delay=0.6), "name": f"late{index}"} for index in range(5)]
     begin = time.monotonic()
     result = ask(run_module, *slow, timeout=20)
-    assert not result.get("failed") and result["changed"] is False and result["unanswered"] == []
+    assert not result.get("failed") and result["changed"] is False and result["not_ready"] == []
     assert time.monotonic() - begin < 2.0, "one after the other would take 3 s"
-    assert all(answer["seconds"] >= 0.3 and answer["tries"] > 2 for answer in result["answers"])
+    assert all(answer["seconds"] >= 0.3 and answer["tries"] > 2 for answer in result["endpoints"])
 
 
 def test_refused_reset_and_error_answers_are_tried_again(run_module, server):
@@ -79,12 +79,12 @@ def test_refused_reset_and_error_answers_are_tried_again(run_module, server):
     result = ask(
         run_module, {"url": server(lambda number: sequence.get(number, 300)), "status": [200, 300]}, timeout=20
     )
-    assert (result["answers"][0]["status"], result["answers"][0]["tries"]) == (300, 4)
+    assert (result["endpoints"][0]["status"], result["endpoints"][0]["tries"]) == (300, 4)
 
 
 def test_a_redirection_is_an_answer_of_its_own(run_module, server):
     result = ask(run_module, {"url": server(lambda _number: 302), "status": [302]}, timeout=5)
-    assert result["answers"][0]["status"] == 302
+    assert result["endpoints"][0]["status"] == 302
 
 
 def test_the_failure_names_each_address_and_what_it_last_said(run_module, server):
@@ -96,7 +96,7 @@ def test_the_failure_names_each_address_and_what_it_last_said(run_module, server
     assert f"glance: {wrong} last said '404 Not Found' instead of 200" in result["msg"]
     assert f"placement: {nothing} last said" in result["msg"] and "refused" in result["msg"]
     assert good not in result["msg"]
-    assert result["unanswered"] == ["glance", "placement"]
+    assert result["not_ready"] == ["glance", "placement"]
 
 
 def test_a_server_that_accepts_and_stays_silent_does_not_hang_the_module(run_module):
@@ -111,8 +111,8 @@ def test_check_mode_asks_once_and_reports(run_module, server):
     nothing = f"http://127.0.0.1:{free_port()}/"
     result = ask(run_module, {"url": server(lambda _number: 503)}, {"url": nothing}, check=True, timeout=60)
     assert not result.get("failed")
-    assert [answer["tries"] for answer in result["answers"]] == [1, 1]
-    assert len(result["unanswered"]) == 2
+    assert [answer["tries"] for answer in result["endpoints"]] == [1, 1]
+    assert len(result["not_ready"]) == 2
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8774", "ftp://host/", "http:///v3", "http://host:port/"])

@@ -416,7 +416,7 @@ def test_the_readme_of_a_component_names_its_services(role):
     data = project.role_data(role, "vars")
     catalog = data[f"{role}_component"]["catalog"]
     rows = catalog if isinstance(catalog, dict) else data[f"{role}_service_catalog"]
-    assert [name for name, row in rows.items() if "last_release" not in row and f"`{name}`" not in text] == []
+    assert [name for name, row in rows.items() if "removed_after" not in row and f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("path", project.files("molecule/*/molecule.yml"), ids=project.short)
