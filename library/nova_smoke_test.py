@@ -151,8 +151,8 @@ from typing import NoReturn, cast
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.guest import image
 from ansible.module_utils.host import lock
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.message import Message, OperatorError
-from ansible.module_utils.openstack.cloud_api import CloudError
 from ansible.module_utils.smoke.smoke_test import Options, SmokeTest
 from ansible.module_utils.smoke.steps import StepFailed, failure_message
 
@@ -229,7 +229,7 @@ def check(module: AnsibleModule, test: SmokeTest) -> NoReturn:
     try:
         test.observe()
         predicted = test.predict()
-    except (StepFailed, CloudError) as error:
+    except (StepFailed, HttpError) as error:
         if isinstance(error, StepFailed) or error.code:
             module.fail_json(msg=failure_message(test.steps.failed(), error), **test.result(brief=True))
         predicted = [f"an instance would be made, once the cloud answers ({error})"] if module.params["keep"] else []
@@ -247,7 +247,7 @@ def verify(test: SmokeTest, built: image.Image) -> tuple[Message | None, list[Me
         signal.signal(number, interrupt)
     try:
         test.run(built)
-    except (OperatorError, CloudError, OSError) as error:
+    except (OperatorError, OSError) as error:
         failure = error
     for number in SIGNALS:  # the removal has its own limits
         signal.signal(number, signal.SIG_IGN)

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.message import Message
-from ansible.module_utils.openstack.cloud_api import Cloud, CloudError
+from ansible.module_utils.openstack.session import Cloud
 
 NEEDED_SERVICES = ("nova-conductor", "nova-scheduler", "nova-compute")
 POLL = 2  # seconds
@@ -72,7 +73,7 @@ def agent_lines(cloud: Cloud) -> list[str]:
             f"agent {entry['binary']} on {entry['host']}: {'alive' if entry['alive'] else 'NOT ALIVE'}"
             for entry in agents(cloud)
         ]
-    except CloudError as error:
+    except HttpError as error:
         return [f"the list of agents cannot be read: {error}"]
 
 

@@ -13,7 +13,7 @@ from ansible.module_utils.guest import guest_report
 from ansible.module_utils.guest.guest_report import GuestReport
 from ansible.module_utils.host import commands, output
 from ansible.module_utils.message import Message
-from ansible.module_utils.openstack.cloud_api import Cloud
+from ansible.module_utils.openstack.session import Cloud
 from ansible.module_utils.smoke import cloud_checks, reachability
 from ansible.module_utils.smoke.instances import Instance
 from ansible.module_utils.smoke.reachability import Connect, ConnectAnswer, Ping, PingAnswer, Probe

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.module_utils.guest.guest_report import GuestReport
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.message import Message
-from ansible.module_utils.openstack.cloud_api import Cloud, CloudError
+from ansible.module_utils.openstack.session import Cloud
 from ansible.module_utils.smoke import cloud_checks, resources
 from ansible.module_utils.smoke.steps import StepFailed, wait_for
 
@@ -74,7 +75,7 @@ def start(cloud: Cloud, servers: Iterable[Mapping[str, Any]]) -> list[str]:
     for server in stopped:
         try:
             cloud.call("compute", "POST", f"/servers/{server['id']}/action", {"os-start": None})
-        except CloudError as error:
+        except HttpError as error:
             if error.code != 409:  # it is already being started
                 raise
     return [server["name"] for server in stopped]
@@ -103,7 +104,7 @@ def build_events(cloud: Cloud, server_id: str) -> tuple[list[str], list[str]]:
                 for event in events
                 if event["result"] == "Error"
             ]
-    except CloudError as error:
+    except HttpError as error:
         lines.append(f"The actions of the instance cannot be read: {error}")
     return lines, sorted(set(hosts))
 

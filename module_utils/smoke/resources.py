@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypedDict
 
 from ansible.module_utils.guest.image import Image
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.message import Message
-from ansible.module_utils.openstack.cloud_api import Cloud, CloudError
+from ansible.module_utils.openstack.session import Cloud
 from ansible.module_utils.smoke.steps import StepFailed, wait_for
 
 MARK = "nova_smoke_test"
@@ -89,7 +90,7 @@ def delete_servers(cloud: Cloud, servers: Collection[Mapping[str, Any]], seconds
         for server_id in list(pending):
             try:
                 cloud.get("compute", f"/servers/{server_id}")
-            except CloudError as error:
+            except HttpError as error:
                 if error.code != 404:
                     raise
                 pending.remove(server_id)
@@ -106,10 +107,10 @@ def delete_servers(cloud: Cloud, servers: Collection[Mapping[str, Any]], seconds
 
 
 def delete_network(cloud: Cloud, network: Mapping[str, Any]) -> None:
-    """Delete a network; raise CloudError, with the users of the network when it is still in use."""
+    """Delete a network; raise HttpError, with the users of the network when it is still in use."""
     try:
         cloud.remove("network", f"/networks/{network['id']}")
-    except CloudError as error:
+    except HttpError as error:
         if error.code != 409:
             raise
         ports = cloud.get("network", "/ports", network_id=network["id"])["ports"]
@@ -118,7 +119,7 @@ def delete_network(cloud: Cloud, network: Mapping[str, Any]) -> None:
             for port in ports
             if port["device_owner"] not in DHCP_OWNERS
         ]
-        raise CloudError(
+        raise HttpError(
             Message(f"the network is still in use by {', '.join(users) or 'an unknown port'}"), 409
         ) from None
 
@@ -151,7 +152,7 @@ def remove_all(cloud: Cloud, name: str, seconds: float) -> tuple[list[str], list
         try:
             for gone in names:
                 removed.append(f"{kind} {gone}")
-        except (CloudError, StepFailed) as error:
+        except (HttpError, StepFailed) as error:
             problems.append(Message(f"cannot remove {kind} {name}: {error}"))
     return removed, problems
 
@@ -225,7 +226,7 @@ def ensure_flavor(cloud: Cloud, name: str, size: Mapping[str, int]) -> tuple[str
     wanted = {"name": name, "description": description(name), "os-flavor-access:is_public": False, **size}
     try:
         return cloud.call("compute", "POST", "/flavors", {"flavor": wanted})["flavor"]["id"], True
-    except CloudError as error:
+    except HttpError as error:
         if error.code == 409:
             raise StepFailed(
                 Message(f"a flavor named {name} exists that this module did not make; use another name")

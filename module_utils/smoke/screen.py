@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import ssl
 
+from ansible.module_utils.host import http
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.message import Message
-from ansible.module_utils.openstack.cloud_api import Cloud
+from ansible.module_utils.openstack.session import Cloud
 from ansible.module_utils.smoke import rfb, websocket
 from ansible.module_utils.smoke.instances import Instance
 from ansible.module_utils.smoke.steps import StepFailed
@@ -23,24 +24,27 @@ def console_url(cloud: Cloud, instance: Instance) -> str:
     return url
 
 
-def connect(endpoint: websocket.Endpoint, address: str | None, context: ssl.SSLContext) -> socket.socket:
-    """Return a connection to an endpoint, or to another address (HOST:PORT) that serves it."""
+def target(endpoint: websocket.Endpoint, address: str | None) -> tuple[str, int]:
+    """Return host and port to connect to: those of an endpoint, or of another address (HOST:PORT) that serves it."""
     host, port = endpoint.host, str(endpoint.port)
     if address:
         host, _, port = address.rpartition(":")
-    sock = socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
+    return host.strip("[]"), int(port)
+
+
+def connect(endpoint: websocket.Endpoint, address: str | None, context: ssl.SSLContext) -> socket.socket:
+    """Return a connection to an endpoint, or to another address (HOST:PORT) that serves it."""
+    sock = socket.create_connection(target(endpoint, address), TIMEOUT)
     return context.wrap_socket(sock, server_hostname=endpoint.host) if endpoint.tls else sock
 
 
 def page_status(endpoint: websocket.Endpoint, address: str | None, context: ssl.SSLContext) -> int:
     """Return the HTTP status of the page that a browser would load."""
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT)
-    connection.sock = connect(endpoint, address, context)
-    try:
-        connection.request("GET", endpoint.page, headers={"Host": endpoint.authority, "Connection": "close"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
+    url = endpoint.origin + endpoint.page
+    answer = http.send(
+        "GET", url, timeout=TIMEOUT, context=context, follow=False, address=target(endpoint, address), limit=0
+    )
+    return answer.status
 
 
 def check_screen(instance: Instance, address: str | None, context: ssl.SSLContext) -> str:
@@ -67,7 +71,7 @@ def check_screen(instance: Instance, address: str | None, context: ssl.SSLContex
             picture = rfb.picture(stream, screen)
         finally:
             stream.close()
-    except (OSError, http.client.HTTPException, websocket.WebSocketError, rfb.RfbError) as error:
+    except (OSError, HttpError, websocket.WebSocketError, rfb.RfbError) as error:
         raise StepFailed(Message(f"no VNC session with instance {instance.name}: {error}"), hints) from None
     if instance.instance_name and instance.instance_name not in screen.name:
         raise StepFailed(

@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 
 from ansible.module_utils.guest.guest_report import GuestReport
 from ansible.module_utils.guest.image import Image
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.message import Message
-from ansible.module_utils.openstack.cloud_api import Cloud, CloudError
+from ansible.module_utils.openstack.session import Auth, Cloud
 from ansible.module_utils.smoke import cloud_checks, instance_checks, instances, resources, screen
 from ansible.module_utils.smoke.instances import Instance, Parts
 from ansible.module_utils.smoke.steps import StepFailed, Steps
@@ -22,7 +23,7 @@ class Options(TypedDict):
     """The options of the module, which describes them."""
 
     name: str
-    auth: dict[str, str]
+    auth: Auth
     region: str
     interface: str
     ca_file: str | None
@@ -226,13 +227,13 @@ class SmokeTest:
             for instance in self.instances:
                 instance.novnc_url = screen.console_url(self.cloud, instance)
                 address = self.options["console_address"]
-                seen.append(screen.check_screen(instance, address, self.cloud.tls()))
+                seen.append(screen.check_screen(instance, address, self.cloud.context))
                 step.detail = ", ".join(seen)
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
     def run(self, image: Image) -> None:
-        """Verify the cloud; raise StepFailed or CloudError when a step fails.
+        """Verify the cloud; raise StepFailed or HttpError when a step fails.
 
         An instance of an earlier run that fails is replaced once.
         """
@@ -248,7 +249,7 @@ class SmokeTest:
             try:
                 self.verify(parts)
                 return
-            except (StepFailed, CloudError) as error:
+            except (StepFailed, HttpError) as error:
                 self.replace(error)
             self.boot(parts)
         self.verify(parts)

@@ -3,46 +3,39 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from ansible.module_utils.config.masking import mask_text
+from ansible.module_utils.host import http
+from ansible.module_utils.message import Message, OperatorError
 
 LONGEST_TRY = 15.0
 ONLY_TRY = 5.0
 
 
-def parse_url(url: str):
-    """Return (scheme, host, port, path with query) or raise ValueError saying what is wrong."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url} is no address to ask; give http://HOST[:PORT]/PATH or https://...")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme, parts.hostname, parts.port, path
+def check_url(url: str) -> str:
+    """Return the scheme of a URL; raise OperatorError when it is not one."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # the port is not a number
+        valid = False
+    if not valid:
+        raise OperatorError(
+            Message(f"{mask_text(url)} is not a valid URL; write http://HOST[:PORT]/PATH or https://...")
+        )
+    return parts.scheme
 
 
 def ask(url: str, patience: float, context=None) -> tuple:
-    """Ask once and return (status or None, what was said)."""
-    scheme, host, port, path = parse_url(url)
-    if scheme == "https":
-        connection = http.client.HTTPSConnection(host, port, timeout=patience, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=patience)
+    """Send one request and return status (or None) and text."""
     try:
-        connection.request("GET", path, headers={"Connection": "close", "User-Agent": "nova-ansible"})
-        answer = connection.getresponse()
-        answer.read(65536)
-        return answer.status, f"{answer.status} {answer.reason}".strip()
-    except socket.timeout:
-        return None, f"no answer within {patience:.0f} s"
-    except (OSError, http.client.HTTPException) as error:
-        return None, str(error) or type(error).__name__
-    finally:
-        connection.close()
+        answer = http.send("GET", url, timeout=patience, context=context, follow=False, limit=65536)
+    except http.HttpError as error:
+        return None, error.reason
+    return answer.status, f"{answer.status} {answer.reason}".strip()
 
 
 def wait_for(answer: dict, timeout: float, interval: float, once: bool, context=None) -> dict:
@@ -93,12 +86,10 @@ def run(module) -> None:
     wanted, timeout = module.params["answers"], module.params["timeout"]
     context = None
     try:
-        schemes = [parse_url(answer["url"])[0] for answer in wanted]
+        schemes = [check_url(answer["url"]) for answer in wanted]
         if "https" in schemes:
-            context = ssl.create_default_context(cafile=module.params["ca_path"])
-            if not module.params["validate_certs"]:
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    except (OSError, ValueError) as error:
+            context = http.tls_context(module.params["ca_path"], module.params["validate_certs"])
+    except OperatorError as error:
         module.fail_json(msg=f"Cannot ask: {error}", answers=[], unanswered=[])
 
     def wait(answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.openstack.cloud_api import CloudError
+from ansible.module_utils.host.http import HttpError
 
 
 class FakeCloud:
@@ -21,7 +21,7 @@ class FakeCloud:
         """Return the answer to a request."""
         self.requests.append((method, path, body))
         if path not in self.answers:
-            raise CloudError(f"{method} {path} -> 404", 404)
+            raise HttpError(f"{method} {path} -> 404", 404)
         answer = self.answers[path]
         return answer(query or {}) if callable(answer) else answer
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.openstack.cloud_api import CloudError
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.smoke import resources
 from ansible.module_utils.smoke.steps import StepFailed
 from fake_cloud import FakeCloud
@@ -174,14 +174,14 @@ def test_an_instance_that_stays_is_a_problem():
 def test_a_network_in_use_is_reported_with_its_users():
     class Used(FakeCloud):
         def remove(self, service, path):
-            raise CloudError("in use", 409)
+            raise HttpError("in use", 409)
 
     ports = [
         {"id": "p1", "device_owner": "network:dhcp", "device_id": "d1"},
         {"id": "p2", "device_owner": "compute:nova", "device_id": "s9"},
         {"id": "p3", "device_owner": "", "device_id": ""},
     ]
-    with pytest.raises(CloudError, match="still in use by compute:nova s9, no owner p3"):
+    with pytest.raises(HttpError, match="still in use by compute:nova s9, no owner p3"):
         resources.delete_network(Used({"/ports": {"ports": ports}}), {"id": "n1"})
 
 
@@ -201,7 +201,7 @@ def test_a_flavor_is_reused_when_its_size_is_right(mark):
 
 def test_a_flavor_of_another_owner_is_left_alone():
     def conflict(_query):
-        raise CloudError("exists", 409)
+        raise HttpError("exists", 409)
 
     other = {"id": "f1", "name": "v", "description": "", **SIZE}
     cloud = FakeCloud({"/flavors/detail": {"flavors": [other]}, "/flavors": conflict})

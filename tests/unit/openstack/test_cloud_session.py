@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests of the smoke test."""
+"""Requests to the services in the catalog of a cloud. Real sockets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from ansible.module_utils.openstack import cloud_api
-from ansible.module_utils.openstack.cloud_api import Cloud, CloudError
+from ansible.module_utils.host import http
+from ansible.module_utils.host.http import HttpError
+from ansible.module_utils.openstack import session
+from ansible.module_utils.openstack.session import Cloud
 from ansible.module_utils.smoke import resources
-
-# --- requests, to a server that answers for real ------------------------------------------------------------------
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def cloud():
         timeout=5,
     )
     point = {"region": "RegionOne", "interface": "public"}
-    Answers.catalogue = [
+    Answers.catalog = [
         {"type": kind, "endpoints": [{**point, "url": url + path}]}
         for kind, path in (("compute", "/v2.1"), ("network", ""), ("image", ""))
     ]
@@ -66,7 +66,7 @@ def cloud():
 
 
 def token(handler):
-    body = json.dumps({"token": {"project": {"id": "p1"}, "catalog": Answers.catalogue}}).encode()
+    body = json.dumps({"token": {"project": {"id": "p1"}, "catalog": Answers.catalog}}).encode()
     handler.send_response(201)
     handler.send_header("X-Subject-Token", "the-token")
     handler.send_header("Content-Length", str(len(body)))
@@ -74,7 +74,7 @@ def token(handler):
     handler.wfile.write(body)
 
 
-def test_requests_go_where_the_catalogue_says(cloud, tmp_path):
+def test_requests_go_where_the_catalog_says(cloud, tmp_path):
     cloud.connect()
     Answers.plan.update(
         {
@@ -106,20 +106,20 @@ def test_requests_go_where_the_catalogue_says(cloud, tmp_path):
 )
 def test_an_endpoint_gets_its_version_when_it_lacks_one(path, version):
     point = {"region": "R", "interface": "public", "url": f"http://n:9696{path}"}
-    catalogue = [{"type": "network", "endpoints": [point]}]
-    assert cloud_api.service_url(catalogue, "network", "R", "public") == f"http://n:9696{path.rstrip('/')}{version}"
+    catalog = [{"type": "network", "endpoints": [point]}]
+    assert session.service_url(catalog, "network", "R", "public") == f"http://n:9696{path.rstrip('/')}{version}"
 
 
 def test_a_missing_service_or_endpoint_is_named_with_what_there_is():
-    catalogue = [{"type": "image", "endpoints": [{"region": "R1", "interface": "internal", "url": "http://i"}]}]
-    with pytest.raises(CloudError, match="no service of type compute, only image"):
-        cloud_api.service_url(catalogue, "compute", "R1", "public")
-    with pytest.raises(CloudError, match="no public endpoint in region R1, only internal in R1"):
-        cloud_api.service_url(catalogue, "image", "R1", "public")
+    catalog = [{"type": "image", "endpoints": [{"region": "R1", "interface": "internal", "url": "http://i"}]}]
+    with pytest.raises(HttpError, match="no service of type compute, only image"):
+        session.service_url(catalog, "compute", "R1", "public")
+    with pytest.raises(HttpError, match="no public endpoint in region R1, only internal in R1"):
+        session.service_url(catalog, "image", "R1", "public")
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "text"),
     [
         ('{"badRequest": {"message": "Invalid host", "code": 400}}', "Invalid host"),
         (
@@ -133,13 +133,13 @@ def test_a_missing_service_or_endpoint_is_named_with_what_there_is():
         ('{"message": "short"}', "short"),
     ],
 )
-def test_what_a_service_says_is_passed_on(cloud, body, said):
-    assert cloud_api.words(body.encode()) == said
+def test_the_error_text_of_a_service_is_passed_on(cloud, body, text):
+    assert http.error_text(body.encode()) == text
     cloud.connect()
     Answers.plan["/v2.1/servers"] = (400, body)
-    with pytest.raises(CloudError, match="POST http://.*/servers -> 400") as error:
+    with pytest.raises(HttpError, match="POST http://.*/servers -> 400") as error:
         cloud.call("compute", "POST", "/servers", {})
-    assert error.value.code == 400 and said in str(error.value)
+    assert error.value.code == 400 and text in str(error.value)
 
 
 def test_a_dropped_connection_is_tried_again_for_reading_only(cloud):
@@ -158,7 +158,7 @@ def test_a_dropped_connection_is_tried_again_for_reading_only(cloud):
     Answers.plan["/v2.1/os-services"] = (drop, "")
     assert cloud.get("compute", "/os-services") is None and drops == ["GET", "GET"]
     drops.clear()
-    with pytest.raises(CloudError) as error:
+    with pytest.raises(HttpError) as error:
         cloud.call("compute", "POST", "/os-services", {})
     assert error.value.code == 0 and drops == ["POST"]
 
