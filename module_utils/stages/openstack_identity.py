@@ -6,8 +6,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.openstack import identity_plan
-from ansible.module_utils.openstack.identity_api import Refused, Session, Unreachable
+from ansible.module_utils.openstack.session import Identity
 
 SIDE_BY_SIDE = 8
 
@@ -18,7 +19,7 @@ def log_in(session, auth):
     try:
         session.token, _good_for = session.authenticate(auth["username"], auth["password"], *place)
         return False
-    except Refused as error:
+    except HttpError as error:
         if error.code != 401 or not auth["previous_password"]:
             raise
     session.token, good_for = session.authenticate(auth["username"], auth["previous_password"], *place)
@@ -32,7 +33,7 @@ def try_user(session, user):
         _token, good_for = session.authenticate(
             user["name"], user["password"], user["domain"], user["project"], user["project_domain"]
         )
-    except Refused as error:
+    except HttpError as error:
         if error.code not in (401, 403):
             raise
         return None
@@ -116,7 +117,7 @@ def reconcile(module, session):
 
 def complaint(error, username: str) -> str:
     """Return what is wrong with the identity service and what to do."""
-    if isinstance(error, Unreachable):
+    if not error.code:
         return f"The identity service does not answer: {error}. Start keystone, or correct auth_url."
     advice = f" Check username, password and project_name of '{username}'." if error.code == 401 else ""
     return f"The identity service refused: {error}.{advice}"
@@ -162,11 +163,11 @@ ARGUMENT_SPEC = argument_spec()
 def run(module) -> None:
     """Read, compare, write."""
     auth = module.params["auth"]
-    session = Session(auth["auth_url"], auth["ca_file"], auth["verify"])
     try:
+        session = Identity(auth["auth_url"], auth["ca_file"], auth["verify"])
         requests = reconcile(module, session)
-    except (Unreachable, Refused) as error:
-        broken = isinstance(error, Unreachable) or error.code >= 500  # a run may bring what it lacks
+    except HttpError as error:
+        broken = not error.code or error.code >= 500  # a run may bring what it lacks
         if not (broken and module.check_mode):
             module.fail_json(msg=complaint(error, auth["username"]))
         requests = identity_plan.plan(module.params, identity_plan.empty(), predict=True)

@@ -30,5 +30,5 @@ def test_every_host_was_looked_at_once_and_acted_on_in_few_calls(converged):
 
 def test_the_run_ended_with_a_living_guest(converged):
     names = [row["task"] for row in converged.tasks]
-    assert "verify : Prove the cloud with a living guest" in names
+    assert "verify : Verify the cloud with a test instance" in names
     assert names[-1] == "verify : Show the services, the proof and the guests"
