@@ -23,3 +23,9 @@ class OperatorError(Exception):
     def message(self) -> Message:
         """Return the text."""
         return Message(str(self))
+
+
+def located(place: str, error: object) -> Message:
+    """Return the text of an error with the place in front of it, unless it is there already or there is no place."""
+    text = str(error)
+    return Message(text if not place or text.startswith(f"{place}: ") else ": ".join([place, text]))
