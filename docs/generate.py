@@ -190,7 +190,7 @@ def service_table() -> list[str]:
     lines = ["## Services", "", "| Component | Service | Packages | Unit | Runs on |", "|---|---|---|---|---|"]
     for name, part in components().items():
         for service, row in part.declared["catalog"].items():
-            if "last_release" in row:
+            if "removed_after" in row:
                 continue
             groups = [f"`{group}`" for group in part.declared["services"] if service in part.services_of(group)]
             where = ", ".join(groups) or "where `nova_controller_services` names it"
@@ -210,9 +210,9 @@ def removed_table() -> list[str]:
         "|---|---|---|---|",
     ]
     for name, row in project.SERVICES.items():
-        if "last_release" in row:
-            after = series[series.index(row["last_release"]) + 1]
-            lines.append(f"| `{name}` | {row['last_release']} | {after} | {cell(row['replaced_by'])} |")
+        if "removed_after" in row:
+            after = series[series.index(row["removed_after"]) + 1]
+            lines.append(f"| `{name}` | {row['removed_after']} | {after} | {cell(row['replaced_by'])} |")
     return lines
 
 

@@ -19,18 +19,18 @@ description:
     C({from_host: cpus, divide_by: 2, min: 1, max: 8})."
   - The action of this name runs on the control node. It sends a host only what the asked stages need, sends nothing
     where they have nothing to do, and takes besides C(secret_paths), where secrets stand in the variables, by default
-    those of C(cloud), and C(option_list), C(option_release) and C(options_besides), the options of the release, which a
+    those of C(cloud), and C(option_list), C(option_release) and C(extra_options), the options of the release, which a
     look compares with those of the operator whose packages are not installed yet.
-  - "The stages are: packages, files, foundation, databases, messaging_users, prepare, schema, identity_units,
-    identity_answers, identity, units, answers, queues, agents, finish, cells."
+  - "The stages are: packages, files, base_units, databases, messaging_users, prepare, schema, identity_units,
+    identity_endpoints, identity, api_units, api_endpoints, queues, agent_units, finish, cells."
 options:
   plan:
     description:
       - The plan of the host. A stage whose key is empty is not there. Each key is as the module of its stage takes it.
-      - C(packages) and C(debconf) are for M(apt_transaction), C(files) for M(config_files); C(foundation),
-        C(identity_units), C(units), C(stopped) and C(agents) for M(systemd_units); C(databases) for
+      - C(packages) and C(debconf) are for M(apt_transaction), C(files) for M(config_files); C(base_units),
+        C(identity_units), C(api_units), C(stopped_units) and C(agent_units) for M(systemd_units); C(databases) for
         M(service_databases); C(messaging_users) for M(rabbitmq_users); C(schema) for M(db_bootstrap);
-        C(identity_answers) and C(answers) for M(http_ready); C(identity), with C(users) and C(services), for
+        C(identity_endpoints) and C(api_endpoints) for M(http_ready); C(identity), with C(users) and C(services), for
         M(openstack_identity); C(queues) for M(queue_consumers); C(cells), with C(api_database_url) and
         C(cell_database_url), for M(nova_compute_hosts).
       - C(prepare) and C(finish) are lists of steps, each with C(name), C(module) (any of these modules, or
@@ -88,7 +88,7 @@ EXAMPLES = r"""
 - name: Install and configure what the services stand on
   host_state:
     plan: "{{ plan }}"
-    stages: [packages, files, foundation]
+    stages: [packages, files, base_units]
     facts: "{{ host_state.facts }}"
   when: host_state.pending
 """
@@ -107,7 +107,7 @@ stages:
     or does not answer yet, and what the module of the stage returns.
   returned: always
   type: dict
-  sample: {files: {changed: true, changed_paths: [/etc/nova/nova.conf], seconds: 0.1}, units: {changed: false}}
+  sample: {files: {changed: true, changed_paths: [/etc/nova/nova.conf], seconds: 0.1}, api_units: {changed: false}}
 acted: {description: Names of the stages that were carried out., returned: always, type: list, elements: str}
 changed_paths:
   description: Paths that packages and files changed in this call, in a look those they would.

@@ -13,7 +13,7 @@ description:
     devices and programs.
   - Everything that touches KVM happens in a child process with a hard deadline. No kernel module is loaded, no file is
     written, no compiler is needed, and the machine lives for about a fifth of a second.
-  - A bad host is not a failure of this module; M(kvm_verify) judges.
+  - A bad host is not a failure of this module; M(kvm_verify) evaluates it.
 options:
   probe:
     description:
@@ -97,7 +97,7 @@ ansible_facts:
           type: str
           sample: x86_64
         cpu:
-          description: Vendor, model, count, the virtualisation flag that the kernel shows, and what CPUID itself says.
+          description: Vendor, model, count, the virtualization flag that the kernel shows, and what CPUID itself says.
           type: dict
         kernel:
           description: Release, whether KVM is registered, options of note, and what the kernel log said.
@@ -109,7 +109,7 @@ ansible_facts:
           description: Loaded modules with their parameters, KVM modules on disk, and lines that block them.
           type: dict
         nested:
-          description: Whether this host is itself a guest, and whether guests are offered virtualisation.
+          description: Whether this host is itself a guest, and whether guests are offered virtualization.
           type: dict
         users:
           description: For each user whether it exists, is in the node's group, and what opening the node gave.
@@ -134,7 +134,7 @@ ansible_facts:
           description: Governors, SMT, clock source, vulnerabilities.
           type: dict
         secure_guests:
-          description: SEV, SEV-ES, SEV-SNP, TDX, protected virtualisation of Z.
+          description: SEV, SEV-ES, SEV-SNP, TDX, protected virtualization of Z.
           type: dict
         devices:
           description: Companions of KVM (tun, vhost_net, vfio and others) and whether their node is there.

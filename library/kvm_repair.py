@@ -51,7 +51,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Judge KVM
+- name: Evaluate KVM
   kvm_verify:
     on_failure: report
   register: kvm
@@ -60,7 +60,7 @@ EXAMPLES = r"""
   kvm_repair:
     repairs: "{{ kvm.repairs }}"
 
-- name: Offer virtualisation to guests of an Intel host
+- name: Offer virtualization to guests of an Intel host
   kvm_repair:
     repairs: [{act: parameter, module: kvm_intel, name: nested, value: "1"}]
 """

@@ -50,9 +50,9 @@ author:
 EXAMPLES = r"""
 - name: Prove that a guest runs as Nova would run it
   kvm_test_guest:
-    virt_type: "{{ kvm_preflight_verdict.recommended_virt_type }}"
-    cpu_mode: "{{ kvm_preflight_verdict.recommended.cpu_mode }}"
-    cpu_models: "{{ kvm_preflight_verdict.recommended.cpu_models }}"
+    virt_type: "{{ kvm_preflight_result.recommended_virt_type }}"
+    cpu_mode: "{{ kvm_preflight_result.recommended.cpu_mode }}"
+    cpu_models: "{{ kvm_preflight_result.recommended.cpu_models }}"
 """
 
 RETURN = r"""
@@ -72,7 +72,7 @@ msg:
   description: The whole in one sentence, for a person.
   returned: always
   type: str
-said:
+serial_line:
   description: The guest's first words; null where none are known for the architecture, or in check mode.
   returned: always
   type: str
@@ -88,7 +88,7 @@ import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.kvm import facts, trial
+from ansible.module_utils.kvm import facts, test_guest
 from ansible.module_utils.kvm.tree import Tree
 
 LOGS = "/var/log/libvirt/qemu"
@@ -97,17 +97,17 @@ LOGS = "/var/log/libvirt/qemu"
 def run_guest(module, virsh, arch):
     """(its words or None, seconds); the guest is gone afterwards."""
     options = module.params
-    name = f"kvm-trial-{os.getpid()}"
-    serial, word = f"{LOGS}/{name}.serial", trial.says(arch)
-    folder = tempfile.mkdtemp(prefix="kvm-trial-", dir="/var/tmp")  # QEMU's user must reach the kernel
+    name = f"kvm-test-guest-{os.getpid()}"
+    serial, start_text = f"{LOGS}/{name}.serial", test_guest.expected_output(arch)
+    directory = tempfile.mkdtemp(prefix="kvm-test-guest-", dir="/var/tmp")  # QEMU's user must reach the kernel
     try:
-        os.chmod(folder, 0o755)
-        kernel, description = os.path.join(folder, "kernel"), os.path.join(folder, "domain.xml")
+        os.chmod(directory, 0o755)
+        kernel, description = os.path.join(directory, "kernel"), os.path.join(directory, "domain.xml")
         with open(kernel, "wb") as file:
-            file.write(trial.arm_program())
+            file.write(test_guest.arm_program())
         with open(description, "w", encoding="utf-8") as file:
             file.write(
-                trial.domain(
+                test_guest.domain_xml(
                     name,
                     arch,
                     options["virt_type"],
@@ -125,27 +125,27 @@ def run_guest(module, virsh, arch):
                 f"{(err or out).strip()}. Look into {LOGS}/{name}.log and the journal of libvirtd."
             )
         try:
-            return wait(module, virsh, name, serial, word, start)
+            return wait(module, virsh, name, serial, start_text, start)
         finally:
             module.run_command([virsh, "-q", "-c", options["uri"], "destroy", name])
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         for path in (serial, f"{LOGS}/{name}.log"):
             if os.path.exists(path):
                 os.unlink(path)
 
 
-def wait(module, virsh, name, serial, word, start):
+def wait(module, virsh, name, serial, start_text, start):
     text = ""
     while time.monotonic() - start < module.params["timeout"]:
         text = Tree("/").read(serial)
-        said = trial.said(text, word)
-        if said:
-            return said, round(time.monotonic() - start, 2)
+        line = test_guest.first_line(text, start_text)
+        if line:
+            return line, round(time.monotonic() - start, 2)
         code, state, _err = module.run_command([virsh, "-q", "-c", module.params["uri"], "domstate", name])
         if code != 0 or state.strip() not in ("running", "paused"):
             module.fail_json(msg=f"The guest ended by itself ({state.strip() or 'gone'}); see {LOGS}/{name}.log.")
-        if not word:
+        if not start_text:
             return None, round(time.monotonic() - start, 2)
         time.sleep(0.2)
     return module.fail_json(
@@ -168,13 +168,19 @@ def main():
         supports_check_mode=True,
     )
     virsh, arch = shutil.which("virsh"), os.uname().machine
-    answer = {"changed": False, "said": None, "agrees": None, "comparison": "libvirt is not installed", "libvirt": {}}
+    answer = {
+        "changed": False,
+        "serial_line": None,
+        "agrees": None,
+        "comparison": "libvirt is not installed",
+        "libvirt": {},
+    }
     if not virsh:
         if module.check_mode:
-            module.exit_json(msg=trial.summary(answer, module.params["virt_type"]), **answer)
+            module.exit_json(msg=test_guest.summary(answer, module.params["virt_type"]), **answer)
         module.fail_json(msg="virsh is not there: install libvirt-clients and libvirt-daemon-system first.")
     answer["libvirt"] = facts.domain_capabilities(virsh)
-    answer["agrees"], answer["comparison"] = trial.compare(
+    answer["agrees"], answer["comparison"] = test_guest.compare(
         answer["libvirt"], module.params["recommended_virt_type"] or module.params["virt_type"]
     )
     if not answer["libvirt"]["answers"] and not module.check_mode:
@@ -184,8 +190,8 @@ def main():
             **answer,
         )
     if not module.check_mode:
-        answer["said"], answer["seconds"] = run_guest(module, virsh, arch)
-    module.exit_json(msg=trial.summary(answer, module.params["virt_type"]), **answer)
+        answer["serial_line"], answer["seconds"] = run_guest(module, virsh, arch)
+    module.exit_json(msg=test_guest.summary(answer, module.params["virt_type"]), **answer)
 
 
 if __name__ == "__main__":

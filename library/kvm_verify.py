@@ -9,7 +9,7 @@ module: kvm_verify
 short_description: Verify that a host can run KVM guests as a policy asks
 version_added: "0.1.0"
 description:
-  - Judges a host by what M(kvm_facts) found, or probes by itself when no facts are given, so that one task suffices.
+  - Evaluates a host by what M(kvm_facts) found, or probes by itself when no facts are given, so that one task suffices.
   - Every row of the answer says what was found, what was wanted and what to do. What is not known is V(skip) or
     V(warn), never V(pass). A host is never silently switched to emulation.
   - Check mode is the full check; nothing is ever changed.
@@ -36,7 +36,7 @@ options:
     elements: str
     default: [nova, libvirt-qemu]
   nested:
-    description: Whether guests must (V(true)) or must not (V(false)) be offered virtualisation. Not checked when unset.
+    description: Whether guests must (V(true)) or must not (V(false)) be offered virtualization. Not checked when unset.
     type: bool
   isa_level:
     description: Instruction set level that guests need; images of RHEL 9 and later need V(x86-64-v2).
@@ -78,7 +78,7 @@ options:
     type: bool
     default: false
   on_failure:
-    description: V(fail) fails the task; V(report) leaves it to the caller to branch on RV(verdict).
+    description: V(fail) fails the task; V(report) leaves it to the caller to branch on RV(result).
     type: str
     choices: [fail, report]
     default: fail
@@ -140,13 +140,13 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "virt_type={{ kvm.recommended_virt_type }} cpu_mode={{ kvm.recommended.cpu_mode }}"
 
-- name: Judge facts that were gathered before, without a second probe
+- name: Evaluate facts that were gathered before, without a second probe
   kvm_verify:
     facts: "{{ ansible_facts.kvm | default(omit) }}"
 """
 
 RETURN = r"""
-verdict:
+result:
   description: V(pass), V(warn) or V(fail).
   returned: always
   type: str
@@ -158,8 +158,8 @@ cause:
   description: One word for the state of acceleration, as V(ok), V(firmware), V(node_denied) or V(software_backend).
   returned: always
   type: str
-fixable:
-  description: Whether a change of settings would help. Then repair, rather than fall back to emulation.
+can_be_enabled:
+  description: Whether a change of settings (on the host, in its firmware, or on the level below) would enable KVM.
   returned: always
   type: bool
 recommended_virt_type:
@@ -217,7 +217,7 @@ msg:
   type: str
 ansible_facts:
   description: The facts as of M(kvm_facts), when the module probed by itself.
-  returned: when RV(verdict) is no failure, O(return_facts=true) and no facts were given
+  returned: when RV(result) is no failure, O(return_facts=true) and no facts were given
   type: dict
 """
 

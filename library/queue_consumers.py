@@ -23,7 +23,7 @@ options:
     suboptions:
       queue: {description: Name of the queue., type: str, required: true}
       served_by: {description: Unit that consumes it; for messages., type: str, required: true}
-      broker:
+      messaging:
         description: The broker, and an account of the service.
         type: dict
         required: true
@@ -44,7 +44,7 @@ EXAMPLES = r"""
     queues:
       - queue: conductor
         served_by: nova-conductor
-        broker: {address: 10.77.0.11, user: nova, password: "{{ nova_messaging_password }}"}
+        messaging: {address: 10.77.0.11, user: nova, password: "{{ nova_messaging_password }}"}
 """
 
 RETURN = r"""

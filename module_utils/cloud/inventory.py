@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ansible.module_utils.cloud.model import PLATFORM
@@ -21,7 +22,7 @@ class Catalogs:
     specs: dict  # variable -> its option of an argument spec
     releases: list  # names of the releases
     services: list  # names of Nova's services
-    services_gone: dict  # name -> {last_release, replaced_by}
+    services_gone: dict  # name -> {removed_after, replaced_by}
     secrets: list  # names of the secrets that every cloud has
     secret_min_length: int
     renamed: dict  # old name -> new name
@@ -112,16 +113,26 @@ def host_problems(inventory: Inventory, catalogs: Catalogs, host: str, checked: 
         *interface_problems(inventory, host),
         *release_problems(variables, catalogs),
         *service_problems(variables, catalogs),
-        *type_problems(variables, catalogs.specs, checked),
+        *type_problems(variables, catalogs, checked),
     ]
 
 
 def name_problems(variables: dict, catalogs: Catalogs) -> list:
     """Return a sentence for each variable that has a new name or is no longer read."""
     return [
-        *(f"{old} is now {new}" for old, new in catalogs.renamed.items() if old in variables),
+        *(f"{old} is now {new}" for old, new in catalogs.renamed.items() if is_set(variables, old)),
         *(f"{name} is no longer read: {text}" for name, text in catalogs.removed.items() if name in variables),
     ]
+
+
+def is_set(variables: dict, name: str) -> bool:
+    """Return whether a variable is set; a dotted name is that of a key in a dict."""
+    value: object = variables
+    for key in name.split("."):
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
 
 
 def missing_problems(names: set, specs: dict) -> list:
@@ -140,7 +151,7 @@ def describe(option: dict) -> str:
 def interface_problems(inventory: Inventory, host: str) -> list:
     """Return a sentence where an agent of Neutron runs and the interface on the provider network is not named."""
     groups, neutron = inventory.groups, inventory.external.get("neutron")
-    served = groups.get("neutron") or (isinstance(neutron, dict) and neutron.get("broker"))
+    served = groups.get("neutron") or (isinstance(neutron, dict) and neutron.get("messaging"))
     agents = [*(groups.get("neutron") or []), *(groups.get("nova_computes") or [] if served else [])]
     known = {**inventory.variables[host], **inventory.errors.get(host, {})}
     if host not in agents or known.get("provider_interface"):
@@ -170,23 +181,36 @@ def service_problems(variables: dict, catalogs: Catalogs) -> list:
         ),
         *(
             f"{name} is not part of {release}: the last release with it was "
-            f"{catalogs.services_gone[name]['last_release']}. Instead: {catalogs.services_gone[name]['replaced_by']}. "
+            f"{catalogs.services_gone[name]['removed_after']}. Instead: {catalogs.services_gone[name]['replaced_by']}. "
             "Take it out of nova_controller_services"
             for name in gone
         ),
     ]
 
 
-def type_problems(variables: dict, specs: dict, checked: dict) -> list:
+def type_problems(variables: dict, catalogs: Catalogs, checked: dict) -> list:
     """Return what is wrong with the values of variables. A value of several hosts (the same object) is checked once."""
     problems = []
     for name, value in variables.items():
-        if name in specs:
+        if name in catalogs.specs:
             key = (name, id(value))
             if key not in checked:  # the value is kept along, or its id could be that of a later one
-                checked[key] = (value, option_errors(name, specs[name], value))
+                known = without_renamed(name, value, catalogs.renamed)
+                checked[key] = (value, option_errors(name, catalogs.specs[name], known))
             problems += checked[key][1]
     return problems
+
+
+def without_renamed(name: str, value: object, renamed: Iterable[str]) -> object:
+    """Return a value without the keys that have a new name: name_problems lists them."""
+    inner = [old for old in renamed if old.startswith(f"{name}.")]
+    if not inner or not isinstance(value, dict):
+        return value
+    return {
+        key: without_renamed(f"{name}.{key}", item, inner)
+        for key, item in value.items()
+        if f"{name}.{key}" not in inner
+    }
 
 
 def cloud_wide_problems(inventory: Inventory, catalogs: Catalogs) -> list:
@@ -277,7 +301,7 @@ def external_messaging_problems(inventory: Inventory) -> list:
     found = []
     for name, account in (
         ("rabbitmq", external.get("rabbitmq")),
-        ("neutron.broker", (external.get("neutron") or {}).get("broker")),
+        ("neutron.messaging", (external.get("neutron") or {}).get("messaging")),
     ):
         if isinstance(account, dict) and "/" in str(account.get("password", "")):
             found.append(

@@ -134,7 +134,7 @@ def messaging(place: Place, service: str) -> dict | None:
     account says where cloud_external has it. A Neutron of the operator's may have a message queue that nobody told us.
     """
     if service == "neutron" and not place.groups["neutron"]:
-        return external_messaging(place, ["neutron", "broker"])
+        return external_messaging(place, ["neutron", "messaging"])
     if not place.groups["rabbitmq"]:
         return external_messaging(place, ["rabbitmq"])
     hosts = [{"host": place.addresses[host], "port": PORTS["messaging"]} for host in place.groups["rabbitmq"]]

@@ -96,7 +96,9 @@ def messaging_of(cloud: dict, service: str) -> dict:
     """Return where the message queue of a service is. Raises ValueError where it has none."""
     messaging = cloud["messaging"].get(service)
     if messaging is None:
-        raise ValueError(f"{service} has no message queue in this cloud; cloud_external.{service}.broker would give it")
+        raise ValueError(
+            f"{service} has no message queue in this cloud; cloud_external.{service}.messaging would give it"
+        )
     return messaging
 
 

@@ -10,7 +10,7 @@ from ansible.module_utils.config import option_index
 
 ADVICE = (
     "Correct each name in the inventory, or take it out. (docs/releases.md names the packages whose options these are; "
-    "what newer packages have besides goes into preflight_options_besides.)"
+    "what newer packages have besides goes into preflight_extra_options.)"
 )
 
 

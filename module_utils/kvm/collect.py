@@ -98,7 +98,7 @@ def core(tree):
             "apparmor": tree.word("/sys/module/apparmor/parameters/enabled"),
             "selinux": tree.word("/sys/fs/selinux/enforce"),
             "log": "absent",
-            "said": [],
+            "log_lines": [],
         },
         "node": node(tree),
         "modules": {"loaded": modules, "on_disk": modules_on_disk(tree, release), "blocked": blocked(tree, options)},
@@ -133,7 +133,7 @@ def processor(tree, arch):
         if name.lower() in ("flags", "features") and not flags:
             flags = value.split()
         first.setdefault(name, value)
-    flag, shown = virtualisation_flag(arch, first, flags)
+    flag, shown = virtualization_flag(arch, first, flags)
     raw = None if tree.live else tree.json("/fixture/cpuid.json")
     return {
         "vendor": first.get("vendor_id") or first.get("CPU implementer") or first.get("cpu", "").split(",")[0] or None,
@@ -174,7 +174,7 @@ def emulated_board(tree):
     )
 
 
-def virtualisation_flag(arch, cpuinfo, flags):
+def virtualization_flag(arch, cpuinfo, flags):
     """(name, whether the kernel shows it); None where the architecture has no such flag."""
     if arch in ("x86_64", "i686"):
         for flag in ("vmx", "svm"):
@@ -392,7 +392,7 @@ def programs(tree, arch):
     }
 
 
-def said(tree):
+def kernel_messages(tree):
     """(state of the log, lines of note)"""
     state, lines = (
         kernel_log.read_log()

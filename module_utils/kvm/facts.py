@@ -44,7 +44,10 @@ def gather(root="/", level="full", parts=None, users=(), slice_ms=25, deadline=2
             facts["cpu"]["hypervisor"] or (facts["cpu"]["raw"] or {}).get("hypervisor_bit")
         )
     if "kernel" in facts and log == "auto":
-        facts["kernel"]["log"], facts["kernel"]["said"] = part("log", lambda: collect.said(tree)) or ("absent", [])
+        facts["kernel"]["log"], facts["kernel"]["log_lines"] = part("log", lambda: collect.kernel_messages(tree)) or (
+            "absent",
+            [],
+        )
     if "kvm" in parts and "vm" in facts:
         _settle_vm(facts)
         if facts["node"].get("group") is None and tree.live:
@@ -145,12 +148,12 @@ def domain_capabilities(virsh):
     """What libvirt says of each virt_type, for comparison: it opens the node with more rights than its guests have."""
     found = {}
 
-    def ask(*words):
+    def virsh_output(*words):
         return _run(virsh, "-q", "-c", "qemu:///system", *words, timeout=LIBVIRT_SECONDS)
 
-    answers = bool(virsh) and ask("version") is not None
+    answers = bool(virsh) and virsh_output("version") is not None
     for kind in ("kvm", "qemu") if answers else ():
-        text = ask("domcapabilities", "--virttype", kind) or ""
+        text = virsh_output("domcapabilities", "--virttype", kind) or ""
         domain = re.search(r"<domain>(\w+)</domain>", text)
         model = re.search(r"<mode name='host-model'.*?<model[^>]*>([^<]+)</model>", text, re.DOTALL)
         found[kind] = {"offered": bool(domain and domain.group(1) == kind), "host_model": model and model.group(1)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel said about virtualisation, if its log may be read and still reaches back to the boot."""
+"""What the kernel said about virtualization, if its log may be read and still reaches back to the boot."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def add_to_look(result: dict, plan: Mapping) -> None:
         result["compute_name"] = host_values.resolve(plan["compute_name"], result["facts"])
     result["problems"] = [*result["problems"], *(plan.get("problems") or [])]
     kvm, wanted = result.get("kvm") or {}, (plan.get("requires") or {}).get("kvm") or {}
-    failed = kvm.get("verdict") == "fail"
+    failed = kvm.get("result") == "fail"
     result["repairs"] = kvm.get("repairs", []) if failed and wanted.get("repair") else []
     if wanted.get("virt_type") == "kvm" and kvm.get("recommended_virt_type") not in ("kvm", None):
         result["problems"] = [

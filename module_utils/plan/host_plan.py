@@ -14,11 +14,16 @@ from collections.abc import Mapping, Sequence
 from ansible.module_utils.cloud.urls import host_port
 
 # Where the units of a service's stage go in the plan.
-STAGES = {"foundation": "foundation", "identity": "identity_units", "control": "units", "agent": "agents"}
-ANSWERS = {"identity": "identity_answers", "control": "answers", "agent": "answers", "foundation": "answers"}
+STAGES = {"base": "base_units", "identity": "identity_units", "api": "api_units", "agent": "agent_units"}
+ENDPOINTS = {
+    "identity": "identity_endpoints",
+    "api": "api_endpoints",
+    "agent": "api_endpoints",
+    "base": "api_endpoints",
+}
 LISTS = (
-    "packages", "debconf", "files", "foundation", "databases", "messaging_users", "prepare", "schema", "identity_units",
-    "identity_answers", "units", "stopped", "answers", "queues", "agents", "finish",
+    "packages", "debconf", "files", "base_units", "databases", "messaging_users", "prepare", "schema", "identity_units",
+    "identity_endpoints", "api_units", "stopped_units", "api_endpoints", "queues", "agent_units", "finish",
 )  # fmt: skip
 
 text, number, array, table, either = (str,), (int,), (list, tuple), (Mapping,), (int, str, Mapping)
@@ -26,21 +31,21 @@ SCHEMA: dict = {
     "component": {
         "source": text, "services": table, "catalog": table, "drop_in": text, "package_list": text, "debconf": array,
         "layers": table, "common_layers": array, "release": table, "messaging": table, "common_files": array,
-        "files": table, "extends": table, "once": table,
+        "files": table, "extends": table, "singletons": table,
     },
     "service": {
         "packages": array, "unit": text, "sockets": array, "stage": text, "files": array, "layers": array,
-        "compute_layers": array, "file_layers": table, "uwsgi": table, "port": number, "answer": table, "queue": text,
-        "stops": array, "foundation": array, "requires": table, "prepare": array, "finish": array, "reload": array,
-        "last_release": text, "replaced_by": text,
+        "compute_layers": array, "file_layers": table, "uwsgi": table, "port": number, "ready": table, "queue": text,
+        "stops": array, "base_units": array, "requires": table, "prepare": array, "finish": array, "reload": array,
+        "removed_after": text, "replaced_by": text,
     },
     "uwsgi": {
         "name": text, "user": text, "application": table, "processes": either, "ini": text, "default": text,
         "log": text, "options": table,
     },
-    "answer": {"path": text, "status": array},
+    "ready": {"path": text, "status": array},
     "step": {"name": text, "module": text, "args": table},
-    "once": {
+    "singletons": {
         "databases": array, "messaging_users": array, "schema": array, "identity": table, "cells": table,
     },
 }  # fmt: skip
@@ -53,7 +58,7 @@ def check(kind: str, value: object, where: str) -> None:
         raise ValueError(f"{where} must be a dict, not {value!r}")
     unknown = sorted(set(value) - set(SCHEMA[kind]))
     if unknown:
-        raise ValueError(f"{where}: unknown key {', '.join(unknown)}; a {kind} has {', '.join(sorted(SCHEMA[kind]))}")
+        raise ValueError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(SCHEMA[kind]))}")
 
 
 def get(kind: str, value: Mapping, key: str, where: str, default=None):
@@ -107,8 +112,8 @@ class Component:
             raise ValueError(f"{self.name} has no service {service}; its catalog has {', '.join(catalog)}")
         row = catalog[service]
         check("service", row, f"{self.name}.{service}")
-        if "last_release" in row:
-            raise ValueError(f"{self.name}: {service} was removed after {row['last_release']}: {row['replaced_by']}")
+        if "removed_after" in row:
+            raise ValueError(f"{self.name}: {service} was removed after {row['removed_after']}: {row['replaced_by']}")
         return row
 
     def of(self, service: str, key: str, default=None):
@@ -172,7 +177,7 @@ class Component:
         if not pattern or not self.chosen:
             return []
         layers, folder = [], f"/etc/systemd/system/{pattern}.d"
-        if any(self.of(service, "stage") != "foundation" for service in self.chosen):
+        if any(self.of(service, "stage") != "base" for service in self.chosen):
             source = "roles/openstack_service/vars/main/options.yml"
             layers = [self.layer("openstack_service", self.common["drop_in"], source)]
         path = f"{folder}/nova-ansible.conf"
@@ -257,7 +262,7 @@ class Component:
         for service in self.chosen:
             self.add(service, plan)
         running = {self.of(service, "unit") for service in self.chosen}
-        plan["stopped"] = [
+        plan["stopped_units"] = [
             {"name": name, "state": "stopped", "enabled": False} for name in self.every("stops") if name not in running
         ]
         return plan
@@ -266,7 +271,7 @@ class Component:
         """Add a service to the parts of a plan."""
         files, stage = self.files_of(service), self.of(service, "stage")
         plan["files"] += files
-        plan["foundation"] += [{"name": name} for name in self.of(service, "foundation", [])]
+        plan["base_units"] += [{"name": name} for name in self.of(service, "base_units", [])]
         unit = self.of(service, "unit")
         if unit:
             if stage not in STAGES:
@@ -276,14 +281,14 @@ class Component:
         port = self.of(service, "port")
         if port:
             plan["ports"][str(port)] = [f"{unit}.service"]
-        answer = self.of(service, "answer")
-        if answer:
-            check("answer", answer, f"{self.name}.{service}.answer")
-            url = f"{self.cloud['scheme']}://{host_port(self.common['address'], port)}{answer['path']}"
-            plan[ANSWERS[stage]].append({"name": unit, "url": url, "status": list(answer["status"])})
+        ready = self.of(service, "ready")
+        if ready:
+            check("ready", ready, f"{self.name}.{service}.ready")
+            url = f"{self.cloud['scheme']}://{host_port(self.common['address'], port)}{ready['path']}"
+            plan[ENDPOINTS[stage]].append({"name": unit, "url": url, "status": list(ready["status"])})
         queue = self.of(service, "queue")
         if queue:
-            plan["queues"].append({"queue": queue, "served_by": unit, "broker": dict(self.get("messaging"))})
+            plan["queues"].append({"queue": queue, "served_by": unit, "messaging": dict(self.get("messaging"))})
         for key in ("prepare", "finish"):
             for step in self.of(service, key, []):
                 check("step", step, f"{self.name}.{service}.{key}")
@@ -379,7 +384,7 @@ def host_plan(
         plan["problems"] = problems
     add_singletons(plan, components, host, cloud, owners)
     add_access(plan, cloud, common, access)
-    if any(unit["name"] == "nova-compute" for unit in plan["agents"]):
+    if any(unit["name"] == "nova-compute" for unit in plan["agent_units"]):
         plan["compute_name"] = compute_name(plan["files"])
     return plan
 
@@ -415,7 +420,7 @@ def add_singletons(plan: dict, components: Mapping, host: str, cloud: Mapping, o
     for name in components:
         if not groups.get(owners.get(name, "")):
             continue
-        once = get("component", components[name], "once", name, {})
+        singletons = get("component", components[name], "singletons", name, {})
         owner = once_here(name, host, cloud, owners)
         places = {
             "databases": host in groups["mariadb"][:1] or (not groups["mariadb"] and owner),
@@ -424,11 +429,11 @@ def add_singletons(plan: dict, components: Mapping, host: str, cloud: Mapping, o
             "identity": owner,
             "cells": owner,
         }
-        wanted = [key for key, here in places.items() if here and key in once]
+        wanted = [key for key, here in places.items() if here and key in singletons]
         if wanted:
-            check("once", once, f"{name}.once")
+            check("singletons", singletons, f"{name}.singletons")
         for key in wanted:
-            value = get("once", once, key, f"{name}.once")
+            value = get("singletons", singletons, key, f"{name}.singletons")
             if key == "cells":
                 plan[key] = dict(value)
             elif key == "identity":

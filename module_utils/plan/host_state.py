@@ -23,7 +23,7 @@ ROLES = ["admin", "service"]
 # Stages that judge the plan itself: what they refuse is wrong whatever else is still to be done.
 OF_THE_PLAN = ("packages", "files")
 # What waits for others instead of changing something: the field of its result that names what it waits for.
-WAITS = {"unanswered": "does not answer yet", "unserved": "not consumed yet"}
+WAITS = {"not_ready": "does not answer yet", "unserved": "not consumed yet"}
 NOT_KEPT = {"changed", "diff", "invocation", "ansible_facts", "failed", "msg", "seconds", "notes", "traceback"}
 
 
@@ -108,7 +108,7 @@ STAGES = (
         ("files",),
         lambda part, given, _paths: {"files": plain(part["files"]), "secrets": list(given.secrets)},
     ),
-    Stage("foundation", "systemd_units", ("foundation",), units_of("foundation")),
+    Stage("base_units", "systemd_units", ("base_units",), units_of("base_units")),
     Stage("databases", "service_databases", ("databases",), database_arguments),
     Stage(
         "messaging_users",
@@ -120,16 +120,21 @@ STAGES = (
     Stage("schema", "db_bootstrap", ("schema",), lambda part, given, _paths: {"services": part["schema"]}),
     Stage("identity_units", "systemd_units", ("identity_units",), units_of("identity_units")),
     Stage(
-        "identity_answers",
+        "identity_endpoints",
         "http_ready",
-        ("identity_answers",),
-        lambda part, given, _paths: {"answers": part["identity_answers"]},
+        ("identity_endpoints",),
+        lambda part, given, _paths: {"endpoints": part["identity_endpoints"]},
     ),
     Stage("identity", "openstack_identity", ("identity",), identity_arguments),
-    Stage("units", "systemd_units", ("units", "stopped"), units_of("units", "stopped")),
-    Stage("answers", "http_ready", ("answers",), lambda part, given, _paths: {"answers": part["answers"]}),
+    Stage("api_units", "systemd_units", ("api_units", "stopped_units"), units_of("api_units", "stopped_units")),
+    Stage(
+        "api_endpoints",
+        "http_ready",
+        ("api_endpoints",),
+        lambda part, given, _paths: {"endpoints": part["api_endpoints"]},
+    ),
     Stage("queues", "queue_consumers", ("queues",), lambda part, given, _paths: {"queues": part["queues"]}),
-    Stage("agents", "systemd_units", ("agents",), units_of("agents")),
+    Stage("agent_units", "systemd_units", ("agent_units",), units_of("agent_units")),
     Stage("finish", "", ("finish",)),
     Stage(
         "cells",
@@ -296,8 +301,8 @@ def summary(result: dict) -> dict:
     for field, words in WAITS.items():
         if kept.get(field):
             notes.append(f"{words}: {', '.join(kept[field])}")
-    if "unanswered" not in kept:
-        kept.pop("answers", None)
+    if "not_ready" not in kept:
+        kept.pop("endpoints", None)
     if notes:
         kept["note"] = "; ".join(notes)
     return {"changed": bool(result.get("changed")), **kept}
@@ -343,7 +348,7 @@ def read_kvm(outer: Any, policy: dict, name: str) -> dict:
         return {"kvm": None, "facts": facts, "problems": [found["msg"]], "pending": False}
     found.pop("changed")
     facts = {"virt_type": found["recommended_virt_type"], **found["recommended"]}
-    failed = found["verdict"] == "fail"
+    failed = found["result"] == "fail"
     repairable = failed and bool(repair) and bool(found["repairable"])
     problems = []
     if failed and not repairable:

@@ -65,7 +65,7 @@ def problems(results: Mapping, unknown: Iterable = ()) -> list:
     return found + namesakes(results) + unknown_paths(unknown)
 
 
-def verdicts(results: Mapping, computes: Iterable) -> dict:
+def kvm_results(results: Mapping, computes: Iterable) -> dict:
     """Return what KVM is on each host that runs guests, as the report of KVM takes it."""
     return {host: results.get(host, {}).get("kvm") or {} for host in computes}
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from ansible.module_utils.kvm import evaluate
 from ansible.module_utils.kvm import facts as kvm
-from ansible.module_utils.kvm import judge as court
 
 
 def argument_spec() -> dict:
@@ -15,11 +15,11 @@ def argument_spec() -> dict:
         "max_exit_ns": {"type": "int", "default": 10000},
         "users": {"type": "list", "elements": "str", "default": ["nova", "libvirt-qemu"]},
         "nested": {"type": "bool"},
-        "isa_level": {"type": "str", "choices": list(court.ISA_LEVELS[1:])},
+        "isa_level": {"type": "str", "choices": list(evaluate.ISA_LEVELS[1:])},
         "min_vcpus": {"type": "int", "default": 0},
         "iommu": {"type": "bool"},
         "hugepages": {"type": "dict", "default": {}},
-        "secure": {"type": "list", "elements": "str", "choices": list(court.SECURE), "default": []},
+        "secure": {"type": "list", "elements": "str", "choices": list(evaluate.SECURE), "default": []},
         "vtpm": {"type": "bool", "default": False},
         "devices": {"type": "dict", "default": {}},
         "release": {"type": "str"},
@@ -43,7 +43,7 @@ ARGUMENT_SPEC = argument_spec()
 def run(module) -> None:
     """Probe where no facts are given, and evaluate."""
     options = module.params
-    problem = kvm.wrong_options(options) or court.wrong_policy(options)
+    problem = kvm.wrong_options(options) or evaluate.wrong_policy(options)
     if problem:
         module.fail_json(msg=problem)
     answer = {"changed": False}
@@ -58,8 +58,8 @@ def run(module) -> None:
         )
         if options["return_facts"]:
             answer["ansible_facts"] = {"kvm": found}
-    answer.update(court.judge(found, {name: options[name] for name in court.POLICY}))
-    if answer["verdict"] == "fail" and options["on_failure"] == "fail":
+    answer.update(evaluate.evaluate(found, {name: options[name] for name in evaluate.POLICY}))
+    if answer["result"] == "fail" and options["on_failure"] == "fail":
         answer.pop("ansible_facts", None)
         module.fail_json(**answer)
     module.exit_json(**answer)

@@ -15,7 +15,7 @@ except ImportError:
 
 def complaint(wanted: dict) -> str:
     """Return why a queue is not served, or nothing when it is."""
-    broker = wanted["broker"]
+    broker = wanted["messaging"]
     connection = amqp.Connection(
         host=f"{broker['address']}:{broker['port']}",
         userid=broker["user"],
@@ -49,7 +49,7 @@ def argument_spec() -> dict:
     queue = {
         "queue": {"type": "str", "required": True},
         "served_by": {"type": "str", "required": True},
-        "broker": {"type": "dict", "required": True, "options": broker},
+        "messaging": {"type": "dict", "required": True, "options": broker},
     }
     return {
         "queues": {"type": "list", "elements": "dict", "required": True, "options": queue},

@@ -25,7 +25,7 @@ OWN = {
     "secret_paths": None,  # [[variable, key, ...], ...], by default those of the variable `cloud`
     "option_list": None,  # path of the list of options of the release
     "option_release": "",  # its name, for messages
-    "options_besides": [],  # options that newer packages have besides
+    "extra_options": [],  # options that newer packages have besides
 }
 
 
@@ -75,7 +75,7 @@ class ActionModule(ActionBase):
         validated = (result["stages"].get("files") or {}).get("validated") or []
         files = [file for file in files if file["path"] not in validated]
         found = operator_options.problems(
-            files, listed, own["option_release"], result["versions"], own["options_besides"]
+            files, listed, own["option_release"], result["versions"], own["extra_options"]
         )
         result["problems"] = [*result["problems"], *found]
 

@@ -45,10 +45,11 @@ class ActionModule(ActionBase):
         )
         results = looks(task_vars["hostvars"], task_vars["ansible_play_hosts_all"], options["register_name"])
         groups, overrides = options["cloud"]["groups"], options["cloud"].get("overrides") or {}
-        verdicts = preflight_report.verdicts(results, [host for host in groups["nova_computes"] if host in results])
-        if verdicts:
-            self.write(options["folder"], verdicts)
-            for line in kvm_report.table(verdicts):  # a result would be wrapped
+        computes = [host for host in groups["nova_computes"] if host in results]
+        kvm_results = preflight_report.kvm_results(results, computes)
+        if kvm_results:
+            self.write(options["folder"], kvm_results)
+            for line in kvm_report.table(kvm_results):  # a result would be wrapped
                 Display().display(line)
         for line in preflight_report.unlisted(results):
             Display().display(line)
@@ -59,13 +60,13 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": "\n".join(found)}
         return {**result, "changed": False, **preflight_report.summary(results)}
 
-    def write(self, folder: str | None, verdicts: dict) -> None:
+    def write(self, folder: str | None, kvm_results: dict) -> None:
         """Write the report of KVM, outside of check mode."""
         if not folder or self._task.check_mode:
             return
         path = kvm_report.path_in(folder)
         try:
-            kvm_report.write(path, verdicts)
+            kvm_report.write(path, kvm_results)
         except OSError as error:
             raise AnsibleActionFail(kvm_report.refusal(path, error)) from error
 

@@ -17,15 +17,15 @@ STAGES = {
     "packages, both hosts side by side": ("packages",),
     "configuration": ("files",),
     "MariaDB, RabbitMQ, memcached, libvirt, Open vSwitch, accounts": (
-        "foundation",
+        "base_units",
         "databases",
         "messaging_users",
         "prepare",
     ),
     "schemas and cells": ("schema",),
-    "Keystone and identity objects": ("identity_units", "identity_answers", "identity"),
-    "services, until every API answers": ("units", "answers", "queues"),
-    "agents": ("agents", "finish"),
+    "Keystone and identity objects": ("identity_units", "identity_endpoints", "identity"),
+    "services, until every API answers": ("api_units", "api_endpoints", "queues"),
+    "agents": ("agent_units", "finish"),
     MAPPED: ("cells",),
 }
 ROWS = [CHECKS, *STAGES]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The facts and the verdict of this machine as JSON, without Ansible: for namespaces, containers and bare kernels.
+"""The facts and the result of this machine as JSON, without Ansible: for namespaces, containers and bare kernels.
 
 usage: alone.py [--library FOLDER] [--nofile N] [--users a,b] [--repeat N] [--slice MS] [--deadline S]
 """
@@ -33,13 +33,13 @@ def main():
     parser.add_argument("--deadline", type=float, default=2.0)
     options = parser.parse_args()
     import_path(options.library)
-    from ansible.module_utils.kvm import facts, guest, judge  # noqa: F401  (loaded before files run out)
+    from ansible.module_utils.kvm import evaluate, facts, guest  # noqa: F401  (loaded before files run out)
 
     if options.nofile:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options.nofile, options.nofile))
     for _ in range(options.repeat):
         found = facts.gather(users=options.users.split(","), slice_ms=options.slice, deadline=options.deadline)
-        print(json.dumps({"facts": found, "verdict": judge.judge(found, {"users": options.users.split(",")})}))
+        print(json.dumps({"facts": found, "result": evaluate.evaluate(found, {"users": options.users.split(",")})}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines emulated by QEMU (TCG) whose own processor offers virtualisation: KVM with hardware, on any computer.
+"""Machines emulated by QEMU (TCG) whose own processor offers virtualization: KVM with hardware, on any computer.
 
 Debian's kernel, Debian's Python and this project's probe in an initramfs; a machine runs several phases (module not
 loaded, loaded, loaded with another parameter) and prints an answer for each.
@@ -225,12 +225,12 @@ def differences(wanted, answer):
     """What an answer says otherwise than wanted."""
     if answer is None:
         return ["no answer"]
-    verdict, probe = answer["verdict"], answer["facts"]["probe"] or {}
+    result, probe = answer["result"], answer["facts"]["probe"] or {}
     cpu = probe.get("guest_cpu") or {}
     given = {
-        "class": verdict["class"],
-        "cause": verdict["cause"],
-        "virt_type": verdict["recommended_virt_type"],
+        "class": result["class"],
+        "cause": result["cause"],
+        "virt_type": result["recommended_virt_type"],
         "nested": bool(cpu.get("nested_svm") or cpu.get("nested_vmx")),
     }
     return [f"{key} is {given[key]}, wanted {value}" for key, value in wanted.items() if given[key] != value]
@@ -258,8 +258,8 @@ def shown(phase, answer, problems):
     failed = sorted(name for name, test in (probe.get("tests") or {}).items() if not test["ok"])
     return "| {} | {} | {} | {} | {} | {} | {} |".format(
         phase,
-        answer["verdict"]["class"],
-        answer["verdict"]["cause"],
+        answer["result"]["class"],
+        answer["result"]["cause"],
         "-" if ratio is None else f"{ratio:.2f}",
         "-" if share is None else f"{share:.4f}",
         ", ".join(failed) or "-",
@@ -267,10 +267,10 @@ def shown(phase, answer, problems):
     )
 
 
-HEAD = """# The hardware verdict, proven in emulated machines
+HEAD = """# The hardware result, proven in emulated machines
 
 Written by `python tests/kvm/machines.py --record [NAME ...]`, each section when its machine was last run.
-QEMU emulates processors with virtualisation extensions (TCG); on them runs the real kvm_amd or arm64 KVM
+QEMU emulates processors with virtualization extensions (TCG); on them runs the real kvm_amd or arm64 KVM
 of the kernel. Native speed is that of the emulated machine. The last column must say "as wanted".
 
 """

@@ -116,10 +116,10 @@ def ours(*arguments):
 
     if "ansible.module_utils.kvm" not in sys.modules:
         alone.import_path(str(HERE.parents[1] / "module_utils"))
-    from ansible.module_utils.kvm import facts, judge
+    from ansible.module_utils.kvm import evaluate, facts
 
     found = facts.gather(*arguments, users=["nova", "libvirt-qemu"])
-    return judge.judge(found, {})
+    return evaluate.evaluate(found, {})
 
 
 def cell(truth, answer):
@@ -140,9 +140,9 @@ def table():
     score = dict.fromkeys(["kvm_verify", *names], 0)
     shown = dict.fromkeys(score, 0)
 
-    def line(title, said, truth, verdict, found):
-        mine = verdict["recommended_virt_type"] == "kvm"
-        why = " + ".join([verdict["cause"], *(name for name in verdict["failed_checks"] if name != "acceleration")])
+    def line(title, said, truth, result, found):
+        mine = result["recommended_virt_type"] == "kvm"
+        why = " + ".join([result["cause"], *(name for name in result["failed_checks"] if name != "acceleration")])
         cells = [("yes" if mine else "no") + f", {why}" + ("" if mine == truth else " **(wrong)**")]
         score["kvm_verify"] += mine == truth
         shown["kvm_verify"] += 1
@@ -160,10 +160,10 @@ def table():
         asked = (tree / "fixture/arch").read_text().strip() == os.uname().machine
         found = answers(tree) if asked else {}
         line(tree.name, want["truth"], want["virt_type"] == "kvm", ours(str(tree)), found)
-    verdict = ours()
-    truth = verdict["class"] == "hardware"
+    result = ours()
+    truth = result["class"] == "hardware"
     said = {"hardware": "KVM works", "emulated": "guest kernels are interpreted, a thousand times slower"}
-    line("this computer, live", said.get(verdict["class"], verdict["class"]) + " (measured)", truth, verdict, answers())
+    line("this computer, live", said.get(result["class"], result["class"]) + " (measured)", truth, result, answers())
     lines.append("| **right** | | " + " | ".join(f"**{score[name]} of {shown[name]}**" for name in score) + " |")
     return lines
 

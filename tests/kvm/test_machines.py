@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hardware verdict for real, in emulated machines (see machines.py); minutes, so only in `make test-slow`."""
+"""The hardware result for real, in emulated machines (see machines.py); minutes, so only in `make test-slow`."""
 
 from __future__ import annotations
 

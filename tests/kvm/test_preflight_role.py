@@ -40,7 +40,7 @@ def judged(request, tmp_path_factory):
     (folder / "hosts").write_text(INVENTORY)
     (folder / "play.yml").write_text(PLAY)
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(folder / "hosts"), str(folder / "play.yml")]
-    command += ["-e", f"kvm_preflight_report_folder={folder}/reports"]
+    command += ["-e", f"kvm_preflight_report_dir={folder}/reports"]
     command += ["--check", "--diff"] if request.param == "check" else []
     environment = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_ROLES_PATH=str(ROOT / "roles"))
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)

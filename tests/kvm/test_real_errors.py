@@ -31,7 +31,7 @@ MINOR = os.minor(os.stat("/dev/kvm").st_rdev) if os.path.exists("/dev/kvm") else
 
 
 def verify(setup, *arguments, user=None, pid_namespace=False):
-    """Facts and verdict in a namespace that `setup` (shell) has prepared."""
+    """Facts and result in a namespace that `setup` (shell) has prepared."""
     command = [sys.executable, str(ALONE), *arguments]
     if user:
         setup += FOR_OTHERS
@@ -49,7 +49,7 @@ def verify(setup, *arguments, user=None, pid_namespace=False):
 
 def seen(answer):
     probe = answer["facts"]["probe"]
-    return probe.get("failed_step"), probe.get("errno"), probe["class"], answer["verdict"]["cause"]
+    return probe.get("failed_step"), probe.get("errno"), probe["class"], answer["result"]["cause"]
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,14 @@ def test_root_may_when_others_may_not(usual):
     node = usual["facts"]["node"]
     assert (node["mode"], node["chr"], node["major"]) == ("0600", True, 10)
     assert usual["facts"]["users"]["nobody"]["open"] == "EACCES"
-    row = next(row for row in usual["verdict"]["checks"] if row["name"] == "access nobody")
+    row = next(row for row in usual["result"]["checks"] if row["name"] == "access nobody")
     assert row["status"] == "fail" and "usermod" in row["remedy"]
 
 
 def test_another_user_may_not():
     answer = verify(f"mknod -m 0600 /dev/kvm c 10 {MINOR}", user=65534)
     assert seen(answer) == ("open", "EACCES", "unusable", "node_denied")
-    assert "0600" in answer["verdict"]["msg"]
+    assert "0600" in answer["result"]["msg"]
 
 
 def test_another_user_may_when_the_mode_lets_them(usual):
@@ -99,7 +99,7 @@ def test_no_node_in_a_container():
     setup = "mount -t tmpfs none /run; mkdir -p /run/systemd; echo podman > /run/systemd/container"
     answer = verify(setup, pid_namespace=True)
     assert seen(answer) == ("stat", "ENOENT", "unusable", "node_container")
-    assert "podman" in answer["verdict"]["msg"]
+    assert "podman" in answer["result"]["msg"]
 
 
 def test_left_over_container_marker_is_not_believed():
@@ -130,7 +130,7 @@ def test_node_that_is_something_else(setup, step, errno):
         pytest.skip("this machine has no tun driver")
     answer = verify(setup)
     assert seen(answer) == (step, errno, "unusable", "node_wrong")
-    assert "mknod" in answer["verdict"]["msg"]
+    assert "mknod" in answer["result"]["msg"]
 
 
 def test_node_without_driver():

@@ -259,13 +259,13 @@ def test_without_ctypes_nothing_is_claimed():
         "sys.modules['ctypes'] = None\n"
         f"sys.path.insert(0, {str(ALONE.parent)!r})\n"
         f"import alone; alone.import_path({str(ALONE.parents[2] / 'module_utils')!r})\n"
-        "from ansible.module_utils.kvm import facts, judge\n"
+        "from ansible.module_utils.kvm import evaluate, facts\n"
         "found = facts.gather(users=[])\n"
-        "print(json.dumps([found['probe'], judge.judge(found, {})]))\n"
+        "print(json.dumps([found['probe'], evaluate.evaluate(found, {})]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    found, verdict = json.loads(done.stdout)
-    assert (found["class"], verdict["verdict"], verdict["cause"]) == ("unmeasured", "warn", "ok_unmeasured")
+    found, result = json.loads(done.stdout)
+    assert (found["class"], result["result"], result["cause"]) == ("unmeasured", "warn", "ok_unmeasured")
     assert "ctypes" in found["reason"]
 
 

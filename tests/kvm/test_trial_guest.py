@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from ansible.module_utils.kvm import trial
+from ansible.module_utils.kvm import test_guest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import machines  # noqa: E402
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_arm_guest_says_its_word(tmp_path):
-    (tmp_path / "kernel").write_bytes(trial.arm_program())
+    (tmp_path / "kernel").write_bytes(test_guest.arm_program())
     process = subprocess.Popen(
         [
             *(machines.emulator("qemu-system-aarch64"), "-accel", "tcg", "-machine", "virt", "-cpu", "cortex-a57"),
@@ -29,10 +29,10 @@ def test_arm_guest_says_its_word(tmp_path):
     )
     try:
         text, end = "", time.monotonic() + 60
-        while trial.ARM_WORD not in text and time.monotonic() < end and process.poll() is None:
+        while test_guest.ARM_TEXT not in text and time.monotonic() < end and process.poll() is None:
             time.sleep(0.1)
             text = (tmp_path / "serial").read_text() if (tmp_path / "serial").exists() else ""
-        assert text == trial.ARM_WORD
+        assert text == test_guest.ARM_TEXT
     finally:
         process.kill()
         process.wait()

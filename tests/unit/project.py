@@ -176,7 +176,7 @@ EXTERNAL = {
     "glance": {"url": "http://198.51.100.5:9292"},
     "neutron": {"url": "http://198.51.100.5:9696", "metadata_secret": "placeholder-external-4"},
 }
-THEIR_BROKER = {
+THEIR_MESSAGING = {
     "address": "198.51.100.6",
     "port": 5672,
     "user": "neutron",
@@ -184,7 +184,7 @@ THEIR_BROKER = {
     "vhost": "/",
 }
 # An external Neutron whose agents run on our computes.
-AGENTS = EXTERNAL | {"neutron": EXTERNAL["neutron"] | {"broker": THEIR_BROKER}}
+AGENTS = EXTERNAL | {"neutron": EXTERNAL["neutron"] | {"messaging": THEIR_MESSAGING}}
 CONTROLLERS = ["controller1", "controller2", "controller3"]
 SPLIT, NOVA_ONLY = groups(["controller1"], ["compute1"]), groups(["controller1"], ["compute1"], [])
 HYPERCONVERGED, THREE = groups(CONTROLLERS, CONTROLLERS[1:]), groups(CONTROLLERS, ["compute1"])
@@ -272,7 +272,7 @@ class Plan:
             "cloud": self.cloud,
             "cloud_external": external,
             "inventory_hostname": host,
-            "kvm_preflight_verdict": {
+            "kvm_preflight_result": {
                 "recommended_virt_type": FACTS["kvm"]["virt_type"],
                 "recommended": {key: FACTS["kvm"][key] for key in ("cpu_mode", "cpu_models")},
             },

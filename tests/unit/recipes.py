@@ -15,14 +15,14 @@ SERVICE = {
   serialproxy:
     packages: [nova-consoleproxy, python3-pymysql]
     unit: nova-serialproxy
-    stage: control
+    stage: api
     layers: [controller, serialproxy]
     compute_layers: [compute_serial]
     files: [nova_conf, consoleproxy_default]
     file_layers: {consoleproxy_default: {NOVA_SERIAL_PROXY_START: "true"}}
     stops: [nova-spicehtml5proxy, nova-novncproxy]
     port: "{{ cloud.ports.serialproxy }}"
-    answer: {path: /, status: [405]}
+    ready: {path: /, status: [405]}
 """,
         )
     ],
@@ -114,10 +114,10 @@ dashboard_component:
     web:
       packages: [openstack-dashboard-apache]
       unit: apache2
-      stage: control
+      stage: api
       files: [settings, site]
       port: "{{ cloud.ports.dashboard }}"
-      answer: {path: /dashboard/, status: [200]}
+      ready: {path: /dashboard/, status: [200]}
       prepare:
         - name: Collect the static files of the dashboard
           module: db_bootstrap
@@ -129,7 +129,7 @@ dashboard_component:
       finish:
         - name: Wait for the login page
           module: http_ready
-          args: {answers: [{name: dashboard, url: "{{ cloud.endpoints.dashboard.public }}"}]}
+          args: {endpoints: [{name: dashboard, url: "{{ cloud.endpoints.dashboard.public }}"}]}
   drop_in: apache2.service
   package_list: openstack-dashboard-apache
   files:
@@ -138,7 +138,7 @@ dashboard_component:
       mode: "0644"
       layers: [{name: dashboard, options: {DEFAULT: {auth_url: "{{ cloud.endpoints.identity.public }}"}}}]
     site: {path: /etc/apache2/sites-enabled/dashboard.conf, state: link, target: ../sites-available/dashboard.conf}
-  once:
+  singletons:
     identity:
       users: []
       services: [{name: dashboard, type: dashboard, endpoints: "{{ cloud.endpoints.dashboard }}"}]
@@ -148,7 +148,7 @@ dashboard_component:
 
 ## What it declares
 
-One service, `web`: packages, settings, a link to its site, steps, a unit with its answer.
+One service, `web`: packages, settings, a link to its site, steps, a unit with its readiness check.
 """,
     "roles/deploy_plan/vars/main.yml": [
         ("# The group whose first host", '  dashboard: "{{ dashboard_component }}"\n'),

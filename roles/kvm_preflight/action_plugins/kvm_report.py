@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shows the verdicts of all hosts as one table and writes them to a file; runs on the control node, costs no module."""
+"""Shows the results of all hosts as one table and writes them to a file; runs on the control node, costs no module."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _module, options = self.validate_argument_spec(
             argument_spec={
-                "verdicts": {"type": "dict", "required": True},
+                "results": {"type": "dict", "required": True},
                 "folder": {"type": "str", "required": True},
             }
         )
         path = kvm_report.path_in(options["folder"])
         if not self._task.check_mode:
             try:
-                kvm_report.write(path, options["verdicts"])
+                kvm_report.write(path, options["results"])
             except OSError as error:
                 raise AnsibleActionFail(kvm_report.refusal(path, error)) from error
-        lines = kvm_report.table(options["verdicts"])
+        lines = kvm_report.table(options["results"])
         for line in lines:  # a result would be wrapped
             Display().display(line)
         result.update(changed=False, path=path, table=lines)

@@ -15,7 +15,7 @@ NAMES = project.load(project.ROOT / "roles/cloud/vars/main/names.yml")
 SECRETS = project.load(project.ROOT / "roles/cloud_secrets/vars/main.yml")["cloud_secrets_names"]
 SPECS = {**project.spec("nova"), **project.spec("neutron"), **project.spec("nova_hypervisor"), **project.spec("cloud")}
 SERVICES = ["api", "metadata", "conductor", "scheduler", "novncproxy", "compute"]
-GONE = {name: row for name, row in project.SERVICES.items() if "last_release" in row}
+GONE = {name: row for name, row in project.SERVICES.items() if "removed_after" in row}
 CATALOGS = Catalogs(
     specs={name: option for name, option in SPECS.items() if name not in NAMES["cloud_removed_variables"]},
     releases=["zed", "epoxy"],
@@ -125,6 +125,24 @@ def test_a_variable_that_is_no_longer_read_is_refused_with_what_to_set(name):
     ]
 
 
+OLD_NAMES = NAMES["cloud_renamed_variables"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in OLD_NAMES if "." not in name))
+def test_a_variable_that_was_renamed_is_refused_with_its_new_name(name):
+    assert problems(hosts={"compute2": {name: HIDDEN}}) == [f"compute2: {name} is now {OLD_NAMES[name]}"]
+
+
+def test_a_key_that_was_renamed_is_refused_with_its_new_name_only():
+    account = {"address": "n", "port": 5672, "user": "n", "password": HIDDEN, "vhost": "/"}
+    neutron = {"url": "http://n:9696", "metadata_secret": HIDDEN}
+    where = {"groups": {"neutron": []}}
+    assert problems(cloud={"cloud_external": {"neutron": {**neutron, "broker": account}}}, **where) == [
+        "cloud_external.neutron.broker is now cloud_external.neutron.messaging"
+    ]
+    assert problems(cloud={"cloud_external": {"neutron": {**neutron, "messaging": account}}}, **where) == []
+
+
 def test_a_wiring_that_is_still_there_is_one_problem():
     assert problems(wiring={"/inventory/group_vars/all/wiring.yml": {"nova_broker", "cloud_broker"}}) == [
         "/inventory/group_vars/all/wiring.yml belongs to an earlier version and still defines 2 variables, "
@@ -206,7 +224,7 @@ def test_the_interface_is_needed_where_an_agent_of_neutron_runs():
     none = {"provider_interface": ...}
     yours = {"groups": {"neutron": []}, "hosts": {"controller1": none, "compute1": none, "compute2": none}}
     assert problems(cloud={"cloud_external": {"neutron": neutron}}, **yours) == []
-    assert problems(cloud={"cloud_external": {"neutron": {**neutron, "broker": broker}}}, **yours) == [
+    assert problems(cloud={"cloud_external": {"neutron": {**neutron, "messaging": broker}}}, **yours) == [
         f"compute1, compute2: {sentence}"
     ]
 
@@ -322,7 +340,7 @@ def test_a_secret_of_a_wrong_type_is_not_shown():
 
 def test_paths_of_secrets_come_from_the_specs():
     paths = secret_paths(SPECS)
-    assert ["cloud_external", "neutron", "broker", "password"] in paths
+    assert ["cloud_external", "neutron", "messaging", "password"] in paths
     assert ["nova_service_password"] in paths
     assert not any(path[-1] in ("address", "user") for path in paths)
 

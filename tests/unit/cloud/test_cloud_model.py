@@ -20,7 +20,7 @@ EXTERNAL = {
     "neutron": {
         "url": "http://192.0.2.8:9696",
         "metadata_secret": SECRET,
-        "broker": {"address": "fd00::9", "port": 5672, "user": "net", "password": SECRET, "vhost": "/"},
+        "messaging": {"address": "fd00::9", "port": 5672, "user": "net", "password": SECRET, "vhost": "/"},
     },
 }
 
@@ -121,7 +121,7 @@ def test_a_platform_of_the_operator(empty):
         "external": True,
         "account": ["rabbitmq"],
     }
-    assert cloud["messaging"]["neutron"]["account"] == ["neutron", "broker"]
+    assert cloud["messaging"]["neutron"]["account"] == ["neutron", "messaging"]
     assert cloud["messaging"]["neutron"]["hosts"] == [{"host": "fd00::9", "port": 5672}]
     assert cloud["memcached"]["servers"] == ["192.0.2.7:11211", "inet6:[fd00::7]:11211"]
     assert cloud["endpoint_overrides"] == {name: EXTERNAL[name]["url"] for name in ("placement", "glance", "neutron")}

@@ -199,7 +199,7 @@ def test_a_group_that_is_left_out_is_an_empty_one(tmp_path):
         "keystone": {"url": "http://k:5000", "admin_user": "admin", "admin_password": "p"},
         "placement": {"url": "http://p:8778"},
         "glance": {"url": "http://g:9292"},
-        "neutron": {"url": "http://n:9696", "metadata_secret": "s", "broker": broker},
+        "neutron": {"url": "http://n:9696", "metadata_secret": "s", "messaging": broker},
     }
     own = {"nova_controllers": ["one"], "nova_computes": ["one"]}
     models = []
@@ -229,7 +229,7 @@ def test_a_variable_of_an_earlier_version_is_refused_with_its_new_name(play):
 def test_a_wiring_that_is_still_linked_is_refused_in_one_sentence(play):
     old = {
         "cloud_broker": "{{ cloud_external.rabbitmq }}",
-        "nova_hypervisor_virt_type": "{{ kvm_preflight_verdict.recommended_virt_type }}",
+        "nova_hypervisor_virt_type": "{{ kvm_preflight_result.recommended_virt_type }}",
         "deploy_region": "{{ cloud_region }}",
     }
     play.write("../wiring.yml", old)

@@ -104,7 +104,7 @@ EXTERNAL = {
     "neutron": {
         "url": "http://192.0.2.6:9696",
         "metadata_secret": "s",
-        "broker": {"address": "192.0.2.6", "port": 5672, "user": "net", "password": "theirs/3", "vhost": "net"},
+        "messaging": {"address": "192.0.2.6", "port": 5672, "user": "net", "password": "theirs/3", "vhost": "net"},
     },
 }
 
@@ -119,7 +119,7 @@ def test_the_password_of_an_external_account_wins():
     cloud = make_external()
     assert urls.transport_url(cloud, "nova", "ours", EXTERNAL) == "rabbit://guest:theirs%401@192.0.2.5:5673/"
     assert urls.transport_url(cloud, "neutron", "ours", EXTERNAL) == "rabbit://net:theirs%2F3@192.0.2.6:5672/net"
-    assert urls.messaging_account(cloud, "neutron", "ours", EXTERNAL) == EXTERNAL["neutron"]["broker"]
+    assert urls.messaging_account(cloud, "neutron", "ours", EXTERNAL) == EXTERNAL["neutron"]["messaging"]
     assert urls.admin_auth(cloud, "ours", EXTERNAL) == {
         "auth_url": "http://192.0.2.5:5000/v3",
         "username": "root",
@@ -137,7 +137,7 @@ def test_an_external_account_of_a_service_of_ours_is_not_read():
 
 
 def test_an_external_password_that_is_missing_is_named():
-    with pytest.raises(ValueError, match=r"cloud_external\.neutron\.broker\.password is missing"):
+    with pytest.raises(ValueError, match=r"cloud_external\.neutron\.messaging\.password is missing"):
         urls.transport_url(make_external(), "neutron", "ours", {})
 
 

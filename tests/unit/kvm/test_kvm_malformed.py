@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 from ansible.module_utils.kvm import classify, diagnose, kernel_log
-from ansible.module_utils.kvm import judge as court
+from ansible.module_utils.kvm.evaluate import evaluate
 from ansible.module_utils.kvm.facts import GATHER, gather
 from ansible.module_utils.kvm.tree import Tree, whole_number
 
@@ -24,20 +24,20 @@ POLICY = {
 
 @pytest.fixture
 def tree(tmp_path):
-    """A tree of a sound machine, to be spoilt."""
+    """A tree of a sound machine, to be spoiled."""
     return pathlib.Path(shutil.copytree(TREES / "02-epyc-sev-snp", tmp_path / "tree", symlinks=True))
 
 
-def verdict(tree):
+def evaluated(tree):
     facts = gather(root=str(tree), parts=list(GATHER), users=["nova", "libvirt-qemu"])
     assert not facts["errors"]
     json.dumps(facts)
-    return facts, court.judge(facts, POLICY)
+    return facts, evaluate(facts, POLICY)
 
 
 def test_empty_tree(tmp_path):
-    facts, answer = verdict(tmp_path)
-    assert answer["verdict"] == "fail"
+    facts, answer = evaluated(tmp_path)
+    assert answer["result"] == "fail"
     assert not [row["name"] for row in answer["checks"] if row["status"] == "pass"]
 
 
@@ -45,13 +45,13 @@ def test_truncated_cpuinfo(tree):
     whole = (tree / "proc/cpuinfo").read_bytes()
     for size in (0, 1, 10, 100, len(whole) // 3, len(whole) - 1):
         (tree / "proc/cpuinfo").write_bytes(whole[:size])
-        verdict(tree)
+        evaluated(tree)
 
 
 def test_4096_processors(tree):
     one = (tree / "proc/cpuinfo").read_text().split("\n\n")[0]
     (tree / "proc/cpuinfo").write_text("\n\n".join(one.replace(": 0\n", f": {n}\n", 1) for n in range(4096)) + "\n\n")
-    facts, _answer = verdict(tree)
+    facts, _answer = evaluated(tree)
     assert facts["cpu"]["count"] == 4096
     assert facts["seconds"] < 5
 
@@ -59,7 +59,7 @@ def test_4096_processors(tree):
 def test_text_that_is_not_utf8(tree):
     for path in ("sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name", "proc/cmdline", "proc/cpuinfo"):
         (tree / path).write_bytes(b"\xff\xfeDell\x80\0\x07 Inc.\n" + (tree / path).read_bytes())
-    facts, _answer = verdict(tree)
+    facts, _answer = evaluated(tree)
     assert "Dell" in facts["dmi"]["sys_vendor"]
     assert facts["dmi"]["sys_vendor"].isprintable()
 
@@ -74,7 +74,7 @@ def test_absurd_numbers(tree, text):
     (tree / "proc/misc").write_text(f"{text} kvm\n")
     (tree / "etc/group").write_text(f"kvm:x:{text}:nova\n::::\n")
     (tree / "etc/passwd").write_text(f"nova:x:{text}:{text}::/:/bin/sh\n:::::::::\n")
-    _facts, answer = verdict(tree)
+    _facts, answer = evaluated(tree)
     assert {row["name"]: row["status"] for row in answer["checks"]}["hugepages 2048 kB"] == "fail"
 
 
@@ -109,7 +109,7 @@ def test_files_that_cannot_be_read(tree, path, what):
             os.chdir(here)
     else:
         file.symlink_to(file.name)
-    verdict(tree)
+    evaluated(tree)
 
 
 def test_a_link_never_leads_out_of_a_tree(tree):
@@ -119,7 +119,7 @@ def test_a_link_never_leads_out_of_a_tree(tree):
     (tree / "etc/passwd").symlink_to("../../../../../../../../../../etc/passwd")
     assert Tree(str(tree)).read("/proc/misc") == ""
     assert Tree(str(tree)).read("/etc/passwd") == ""
-    facts, _answer = verdict(tree)
+    facts, _answer = evaluated(tree)
     assert facts["kernel"]["kvm_registered"] is False
 
 
@@ -141,7 +141,7 @@ def test_a_link_never_leads_out_of_a_tree(tree):
 )
 def test_descriptions_that_are_nonsense(tree, name, text):
     (tree / name).write_text(text)
-    _facts, answer = verdict(tree)
+    _facts, answer = evaluated(tree)
     if name == "fixture/probe.json":
         assert answer["cause"] not in ("ok", "ok_nested")
         assert answer["checks"][0]["status"] != "pass"
@@ -168,14 +168,14 @@ def spoil(dice, value):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_spoilt_facts_are_judged_without_raising(seed):
+def test_spoiled_facts_are_evaluated_without_raising(seed):
     dice = random.Random(seed)
     machines = [gather(root=str(tree), users=["nova"]) for tree in sorted(TREES.iterdir())[:: 1 + seed % 3]]
     for facts in machines:
         for _ in range(20):
-            spoilt = spoil(dice, facts)
-            answer = court.judge(spoilt, POLICY)
-            assert answer["verdict"] in ("pass", "warn", "fail")
+            spoiled = spoil(dice, facts)
+            answer = evaluate(spoiled, POLICY)
+            assert answer["result"] in ("pass", "warn", "fail")
             assert answer["recommended_virt_type"] in ("kvm", "qemu")
             for row in answer["checks"]:
                 assert row["status"] in ("pass", "warn", "fail", "skip")
@@ -185,7 +185,7 @@ def test_spoilt_facts_are_judged_without_raising(seed):
 def test_pure_functions_take_anything(value):
     classify.classify(value)
     diagnose.diagnose(value, value)
-    court.judge(value, {})
+    evaluate(value, {})
 
 
 def test_log_lines_are_chosen_and_bounded():

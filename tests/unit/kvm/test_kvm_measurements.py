@@ -39,7 +39,7 @@ def probe(**changes):
     "measured, wanted, said",
     [
         (probe(), "hardware", "97 % of native speed"),
-        (probe(tests={"real_hello": {"ok": False}}), "hardware", ""),  # real mode is not part of the verdict
+        (probe(tests={"real_hello": {"ok": False}}), "hardware", ""),  # real mode is not part of the result
         (probe(tests={"irqchip": {"ok": False}}), "hardware", ""),
         (probe(tests={"sse2": {"ok": False}}), "emulated", "sse2"),
         (probe(tests={"cmpxchg16b": {"ok": False}, "avx": {}}), "emulated", "avx, cmpxchg16b"),
@@ -88,7 +88,7 @@ NODE = {"exists": True, "chr": True, "major": 10, "minor": 232, "mode": "0660", 
 HOST = {
     "arch": "x86_64",
     "cpu": {"virt_flag": "vmx", "virt_flag_shown": True, "raw": {"vmx": True}, "hypervisor": False},
-    "kernel": {"kvm_registered": True, "kvm_minor": 232, "cmdline": [], "said": [], "release": "6.1.0"},
+    "kernel": {"kvm_registered": True, "kvm_minor": 232, "cmdline": [], "log_lines": [], "release": "6.1.0"},
     "node": NODE,
     "modules": {"loaded": {"kvm": {}, "kvm_intel": {}}, "on_disk": ["kvm", "kvm_intel"], "blocked": []},
     "container": None,
@@ -175,7 +175,7 @@ ABSENT = stopped("stat", "ENOENT")
         (host(node=NO_NODE, kernel=NO_KVM), ABSENT, "module", "modprobe kvm_intel"),
         (host(node=NO_NODE, kernel=NO_KVM, modules={"on_disk": []}), ABSENT, "module", "modprobe kvm_intel"),
         (
-            host(node=NO_NODE, kernel={"kvm_registered": False, "said": ["kvm: disabled by bios"]}),
+            host(node=NO_NODE, kernel={"kvm_registered": False, "log_lines": ["kvm: disabled by bios"]}),
             ABSENT,
             "firmware",
             "power the machine off",
@@ -184,7 +184,7 @@ ABSENT = stopped("stat", "ENOENT")
         (
             host(
                 node=NO_NODE,
-                kernel={"kvm_registered": False, "said": ["SVM disabled (by BIOS) in MSR_VM_CR on CPU 0"]},
+                kernel={"kvm_registered": False, "log_lines": ["SVM disabled (by BIOS) in MSR_VM_CR on CPU 0"]},
                 cpu={"virt_flag_shown": False, "raw": None, "virt_flag": "svm"},
             ),
             ABSENT,
@@ -211,7 +211,7 @@ ABSENT = stopped("stat", "ENOENT")
             host(
                 arch="aarch64",
                 node=NO_NODE,
-                kernel={"kvm_registered": False, "said": ["CPU features: detected: 32-bit EL1 Support"]},
+                kernel={"kvm_registered": False, "log_lines": ["CPU features: detected: 32-bit EL1 Support"]},
             ),
             ABSENT,
             "no_kvm",
@@ -221,7 +221,7 @@ ABSENT = stopped("stat", "ENOENT")
             host(
                 arch="aarch64",
                 node=NO_NODE,
-                kernel={"kvm_registered": False, "said": ["CPU: All CPU(s) started at EL1"]},
+                kernel={"kvm_registered": False, "log_lines": ["CPU: All CPU(s) started at EL1"]},
             ),
             ABSENT,
             "no_el2",

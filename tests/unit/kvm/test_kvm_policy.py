@@ -7,8 +7,8 @@ import copy
 import pathlib
 
 import pytest
-from ansible.module_utils.kvm import judge as court
 from ansible.module_utils.kvm.classify import classify
+from ansible.module_utils.kvm.evaluate import evaluate
 from ansible.module_utils.kvm.facts import gather
 
 TREES = pathlib.Path(__file__).parent / "trees"
@@ -78,25 +78,25 @@ ROWS = [
 
 @pytest.mark.parametrize("machine, policy, name, status", ROWS)
 def test_row(machines, machine, policy, name, status):
-    answer = court.judge(machines[machine], policy)
+    answer = evaluate(machines[machine], policy)
     assert {row["name"]: row["status"] for row in answer["checks"]}.get(name) == status
     if status == "fail":
-        assert answer["verdict"] == "fail" and name in answer["failed_checks"]
+        assert answer["result"] == "fail" and name in answer["failed_checks"]
 
 
 def test_floors_are_compared_as_numbers(machines):
     facts = copy.deepcopy(machines[INTEL])
     facts["programs"].update(libvirt_version="10.0.0", qemu_version="6.1.99")
-    rows = {row["name"]: row for row in court.judge(facts, {"release": "epoxy"})["checks"]}
+    rows = {row["name"]: row for row in evaluate(facts, {"release": "epoxy"})["checks"]}
     assert rows["libvirt version"]["status"] == "pass"
     assert rows["qemu version"]["status"] == "fail"
     assert "6.2.0" in rows["qemu version"]["wanted"]
 
 
 def test_a_warning_is_an_error_when_asked(machines):
-    assert court.judge(machines[NESTED], {})["verdict"] == "warn"
-    strict = court.judge(machines[NESTED], {"warnings_are_errors": True})
-    assert strict["verdict"] == "fail" and strict["failed_checks"] == ["exit_cost"]
+    assert evaluate(machines[NESTED], {})["result"] == "warn"
+    strict = evaluate(machines[NESTED], {"warnings_are_errors": True})
+    assert strict["result"] == "fail" and strict["failed_checks"] == ["exit_cost"]
 
 
 def test_nothing_known_is_never_a_pass():
@@ -110,30 +110,30 @@ def test_nothing_known_is_never_a_pass():
         "vtpm": True,
         "release": "zed",
     }
-    answer = court.judge({}, policy)
-    assert answer["verdict"] == "fail"
+    answer = evaluate({}, policy)
+    assert answer["result"] == "fail"
     assert not [row for row in answer["checks"] if row["status"] == "pass"]
 
 
 def test_untried_kvm_is_a_warning_not_a_pass(machines):
     facts = dict(machines[INTEL], probe=None)
-    answer = court.judge(facts, {})
-    assert (answer["cause"], answer["verdict"], answer["class"]) == ("not_probed", "warn", "unmeasured")
+    answer = evaluate(facts, {})
+    assert (answer["cause"], answer["result"], answer["class"]) == ("not_probed", "warn", "unmeasured")
 
 
 def test_a_test_that_passed_only_when_repeated_is_a_warning(machines):
     facts = copy.deepcopy(machines[INTEL])
     facts["probe"]["tests"]["avx"] = {"ok": True, "first": {"exit": "IO", "port": 241, "value": 6}}
-    answer = court.judge(facts, {})
-    assert (answer["cause"], answer["verdict"]) == ("ok", "warn")
+    answer = evaluate(facts, {})
+    assert (answer["cause"], answer["result"]) == ("ok", "warn")
     assert "avx" in answer["msg"]
 
 
 def test_opened_but_not_run_is_a_warning(machines):
     probe = {"arch": "x86_64", "level": "open", "api_version": 12, "caps": {}, "tests": {}, "rates": {}}
     probe["class"], probe["reason"] = classify(probe)
-    answer = court.judge(dict(machines[INTEL], probe=probe), {})
-    assert (answer["cause"], answer["verdict"]) == ("ok_unmeasured", "warn")
+    answer = evaluate(dict(machines[INTEL], probe=probe), {})
+    assert (answer["cause"], answer["result"]) == ("ok_unmeasured", "warn")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_opened_but_not_run_is_a_warning(machines):
     ],
 )
 def test_recommendation(machines, machine, virt_type, cpu_mode, cpu_models):
-    answer = court.judge(machines[machine], {})
+    answer = evaluate(machines[machine], {})
     assert answer["recommended_virt_type"] == virt_type
     assert answer["recommended"] == {"cpu_mode": cpu_mode, "cpu_models": cpu_models}
 
@@ -174,7 +174,7 @@ def test_recommendation(machines, machine, virt_type, cpu_mode, cpu_models):
     ],
 )
 def test_repairs_touch_only_what_can_be_repaired(machines, machine, repairs):
-    assert court.judge(machines[machine], {})["repairs"] == repairs
+    assert evaluate(machines[machine], {})["repairs"] == repairs
 
 
 @pytest.mark.parametrize(
@@ -194,11 +194,11 @@ def test_repairs_touch_only_what_can_be_repaired(machines, machine, repairs):
     ],
 )
 def test_repairable_means_that_nothing_else_fails(machines, machine, policy, repairable):
-    assert court.judge(machines[machine], policy)["repairable"] is repairable
+    assert evaluate(machines[machine], policy)["repairable"] is repairable
 
 
 def test_nested_parameter_is_a_repair(machines):
-    repairs = court.judge(machines[NESTED], {"nested": True})["repairs"]
+    repairs = evaluate(machines[NESTED], {"nested": True})["repairs"]
     assert {"act": "parameter", "module": "kvm_intel", "name": "nested", "value": "1"} in repairs
 
 
@@ -221,4 +221,4 @@ def test_wrong_option_is_named(options, words, run_module):
     answer = run_module("kvm_verify", dict({"root": str(TREES / INTEL)}, **options))
     assert answer["failed"]
     assert all(word in answer["msg"] for word in words), answer["msg"]
-    assert "verdict" not in answer
+    assert "result" not in answer

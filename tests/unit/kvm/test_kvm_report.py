@@ -8,16 +8,16 @@ import json
 from ansible.module_utils.kvm import kvm_report as report
 
 
-def verdict(cause="ok", failed=(), remedy="", result="pass", virt_type="kvm"):
-    return {"verdict": result, "cause": cause, "failed_checks": list(failed), "recommended_virt_type": virt_type,
+def host_result(cause="ok", failed=(), remedy="", result="pass", virt_type="kvm"):
+    return {"result": result, "cause": cause, "failed_checks": list(failed), "recommended_virt_type": virt_type,
             "remedy": remedy}  # fmt: skip
 
 
 def test_columns_stand_below_each_other():
     lines = report.table(
         {
-            "a": verdict(),
-            "a-long-host-name": verdict("firmware", ["acceleration", "iommu"], "enable it", "fail", "qemu"),
+            "a": host_result(),
+            "a-long-host-name": host_result("firmware", ["acceleration", "iommu"], "enable it", "fail", "qemu"),
             "gone": {"unreachable": True, "msg": "Connection refused"},
         }
     )
@@ -29,7 +29,7 @@ def test_columns_stand_below_each_other():
 
 def test_file_is_replaced_whole(tmp_path):
     path = tmp_path / "new" / "kvm.json"
-    for content in ({"a": {"verdict": "pass"}}, {}):
+    for content in ({"a": {"result": "pass"}}, {}):
         report.write(str(path), content)
         assert json.loads(path.read_text()) == content
     assert [file.name for file in path.parent.iterdir()] == ["kvm.json"]

@@ -41,10 +41,10 @@ def test_there_is_a_tree_for_every_cause():
     }
 
 
-def test_machine_is_judged_as_it_is(tree, run_module):
+def test_machine_is_evaluated_as_it_is(tree, run_module):
     want = wanted(tree)
     answer = run_module("kvm_verify", {"root": str(tree), "on_failure": "report"})
-    given = {name: answer[name] for name in ("cause", "verdict", "class", "fixable")}
+    given = {name: answer[name] for name in ("cause", "result", "class", "can_be_enabled")}
     given["virt_type"] = answer["recommended_virt_type"]
     assert given == {name: want[name] for name in given}
     assert answer["changed"] is False and not answer.get("failed")
@@ -61,9 +61,9 @@ def test_rows_say_what_to_do(tree, run_module):
         assert row["status"] == "pass" or row["remedy"], f"{row['name']} does not say what to do"
 
 
-def test_failure_follows_the_verdict(tree, run_module):
+def test_failure_follows_the_result(tree, run_module):
     answer = run_module("kvm_verify", {"root": str(tree)})
-    failing = wanted(tree)["verdict"] == "fail"
+    failing = wanted(tree)["result"] == "fail"
     assert bool(answer.get("failed")) == failing
     if failing:
         for row in answer["checks"]:
@@ -78,7 +78,7 @@ def test_emulation_is_accepted_only_with_a_warning(tree, require, run_module):
     assert answer["cause"] == want["cause"]
     assert answer["recommended_virt_type"] == want["virt_type"]
     if want["virt_type"] == "qemu":
-        assert answer["verdict"] == "warn"
+        assert answer["result"] == "warn"
         assert answer["msg"]
 
 

@@ -14,10 +14,10 @@ from ansible.module_utils.plan.host_plan import SCHEMA
 from project import RELEASES, SERVICES, SHAPES, TLS_SHAPES, Plan, plan_of
 
 SERIES = project.role_data("cloud", "vars")["cloud_release_series"]
-DEPLOYED = {name: row for name, row in SERVICES.items() if "last_release" not in row}
-GONE = {name: row for name, row in SERVICES.items() if "last_release" in row}
+DEPLOYED = {name: row for name, row in SERVICES.items() if "removed_after" not in row}
+GONE = {name: row for name, row in SERVICES.items() if "removed_after" in row}
 LATEST = list(RELEASES)[-1]
-UNIT_KEYS = ("foundation", "identity_units", "units", "agents")
+UNIT_KEYS = ("base_units", "identity_units", "api_units", "agent_units")
 NOVA_CONF, NEUTRON_CONF = "/etc/nova/nova.conf", "/etc/neutron/neutron.conf"
 
 
@@ -113,7 +113,7 @@ def catalog_rows() -> list[tuple[str, str, dict]]:
         data = project.role_data(role, "vars")
         catalog = (data.get(f"{role}_component") or {}).get("catalog")
         rows = catalog if isinstance(catalog, dict) else data.get(f"{role}_service_catalog", {})
-        found += [(role, name, row) for name, row in rows.items() if "last_release" not in row]
+        found += [(role, name, row) for name, row in rows.items() if "removed_after" not in row]
     return found
 
 
@@ -126,27 +126,27 @@ def test_a_row_of_a_service_has_what_a_deployment_needs(role, name, row):
     assert row["packages"]
     if "unit" not in row:  # a service without a process, such as clients
         return
-    assert row["stage"] in ("foundation", "identity", "control", "agent")
+    assert row["stage"] in ("base", "identity", "api", "agent")
     assert row["files"], "a unit that runs on no file would never be restarted"
-    if row["stage"] != "foundation" and "port" in row:
-        assert "answer" in row, "who connects waits for an answer"
+    if row["stage"] != "base" and "port" in row:
+        assert "ready" in row, "who connects waits for an answer"
     assert "uwsgi" not in row or "port" in row
 
 
 @pytest.mark.parametrize("name", list(GONE))
 def test_a_service_that_is_gone_says_since_when_and_what_replaced_it(name):
     row = GONE[name]
-    assert set(row) == {"last_release", "replaced_by"}
-    assert SERIES.index(row["last_release"]) < min(SERIES.index(release) for release in RELEASES)
+    assert set(row) == {"removed_after", "replaced_by"}
+    assert SERIES.index(row["removed_after"]) < min(SERIES.index(release) for release in RELEASES)
     assert len(row["replaced_by"]) > 20
 
 
 def test_cert_and_consoleauth_went_when_nova_dropped_them():
     assert set(GONE) == {"cert", "consoleauth"}
     # nova 16 (Pike) removed nova-cert, nova 20 (Train) nova-consoleauth.
-    assert SERVICES["cert"]["last_release"] == "ocata"
+    assert SERVICES["cert"]["removed_after"] == "ocata"
     assert SERIES[SERIES.index("ocata") + 1] == "pike"
-    assert SERVICES["consoleauth"]["last_release"] == "stein"
+    assert SERVICES["consoleauth"]["removed_after"] == "stein"
     assert SERIES[SERIES.index("stein") + 1] == "train"
 
 
@@ -185,7 +185,7 @@ def test_a_service_whose_policy_changes_is_restarted(plan):
 
 def test_a_service_runs_on_its_files_and_on_its_package(plan):
     """A new version of a package, or a new file, must restart what runs on it."""
-    for unit in plan["identity_units"] + plan["units"] + plan["agents"]:
+    for unit in plan["identity_units"] + plan["api_units"] + plan["agent_units"]:
         assert [path for path in unit["files"] if path.startswith("/var/lib/dpkg/info/python3-")], unit
         assert [path for path in unit["files"] if path.endswith((".conf", ".ini"))], unit
         assert [path for path in unit["files"] if path.endswith(".service.d/nova-ansible.conf")], unit
@@ -193,14 +193,14 @@ def test_a_service_runs_on_its_files_and_on_its_package(plan):
 
 def test_no_unit_both_runs_and_is_stopped(plan):
     running = [unit["name"] for unit in units(plan)]
-    stopped = [unit["name"] for unit in plan["stopped"]]
+    stopped = [unit["name"] for unit in plan["stopped_units"]]
     assert len(running + stopped) == len(set(running + stopped))
 
 
 def test_other_console_proxies_are_stopped_where_the_package_brings_them(plan):
     expected = {"nova-spicehtml5proxy", "nova-serialproxy"} if "nova-consoleproxy" in plan["packages"] else set()
-    assert {unit["name"] for unit in plan["stopped"]} == expected
-    assert all(unit["state"] == "stopped" and unit["enabled"] is False for unit in plan["stopped"])
+    assert {unit["name"] for unit in plan["stopped_units"]} == expected
+    assert all(unit["state"] == "stopped" and unit["enabled"] is False for unit in plan["stopped_units"])
 
 
 def test_every_file_has_an_owner_that_may_read_it_and_no_other_user_reads_secrets(plan):
@@ -281,10 +281,10 @@ def test_external_services_are_used_and_not_deployed(release):
 
 def test_agents_of_an_external_neutron_run_where_it_gave_an_account(release):
     plan = plan_of("external-compute-agent", release)
-    assert [unit["name"] for unit in plan["agents"]] == ["nova-compute", "neutron-openvswitch-agent"]
+    assert [unit["name"] for unit in plan["agent_units"]] == ["nova-compute", "neutron-openvswitch-agent"]
     url = plan.options(NEUTRON_CONF)["DEFAULT"]["transport_url"]
     assert url == ["rabbit://neutron:placeholder-external-5@198.51.100.6:5672/"]
-    assert [unit["name"] for unit in plan_of("external-compute", release)["agents"]] == ["nova-compute"]
+    assert [unit["name"] for unit in plan_of("external-compute", release)["agent_units"]] == ["nova-compute"]
 
 
 def test_an_all_in_one_host_has_the_layers_of_both(release):
@@ -322,7 +322,7 @@ def test_remote_calls_are_awaited_wherever_they_are_served(plan):
     """An agent that starts before its server consumes the queue waits until its first call times out."""
     served = {queue["served_by"]: queue["queue"] for queue in plan["queues"]}
     expected = {"nova-conductor": "conductor", "neutron-rpc-server": "q-plugin"}
-    running = {unit["name"] for unit in plan["units"]}
+    running = {unit["name"] for unit in plan["api_units"]}
     assert served == {name: queue for name, queue in expected.items() if name in running}
 
 
@@ -345,7 +345,7 @@ def test_computes_of_two_releases_understand_each_other(plan):
 
 
 def test_a_hypervisor_keeps_its_identity_over_a_restart(plan):
-    expected = any(unit["name"] == "libvirtd" for unit in plan["foundation"])
+    expected = any(unit["name"] == "libvirtd" for unit in plan["base_units"])
     assert ("/etc/libvirt/libvirtd.conf" in plan.files) == expected
     if expected:
         assert plan.options("/etc/libvirt/libvirtd.conf")[""]["host_uuid_source"] == ['"machine-id"']
@@ -502,8 +502,8 @@ def test_hyperconverged_hosts_make_once_what_exists_once(release):
         assert [name for name, plan in hosts.items() if plan[key]] == ["hyperconverged-1"], key
     for name in ("hyperconverged-2", "hyperconverged-3"):
         plan = hosts[name]
-        assert {"nova-api", "neutron-api"} <= {unit["name"] for unit in plan["units"]}
-        assert {"nova-compute", "neutron-openvswitch-agent"} <= {unit["name"] for unit in plan["agents"]}
+        assert {"nova-api", "neutron-api"} <= {unit["name"] for unit in plan["api_units"]}
+        assert {"nova-compute", "neutron-openvswitch-agent"} <= {unit["name"] for unit in plan["agent_units"]}
     users = [user["name"] for user in hosts["hyperconverged-1"]["identity"]["users"]]
     assert sorted(users) == ["glance", "neutron", "nova", "placement"]
 
@@ -584,8 +584,8 @@ def test_the_tasks_of_a_deployment_are_all_stages_in_their_order():
 
 def test_agents_start_when_apis_and_remote_calls_are_answered():
     order = acting_stages()
-    assert order.index("agents") > max(order.index(name) for name in ("units", "answers", "queues"))
-    assert order.index("units") > order.index("identity") > order.index("identity_answers")
+    assert order.index("agent_units") > max(order.index(name) for name in ("api_units", "api_endpoints", "queues"))
+    assert order.index("api_units") > order.index("identity") > order.index("identity_endpoints")
     assert order.index("schema") > max(order.index(name) for name in ("databases", "messaging_users", "files"))
 
 
@@ -599,4 +599,4 @@ def test_controllers_restart_their_services_one_after_the_other():
     tasks = project.tasks_of(project.load(project.ROOT / "roles/deploy/tasks/main.yml"))
     for task in tasks:
         stages = set(task.get("host_state", {}).get("stages", []))
-        assert (task.get("throttle") == 1) == bool(stages & {"units", "identity_units"}), task["name"]
+        assert (task.get("throttle") == 1) == bool(stages & {"api_units", "identity_units"}), task["name"]

@@ -28,7 +28,7 @@ PLAN = {
             ],
         }
     ],
-    "agents": [{"name": "nova-compute"}],
+    "agent_units": [{"name": "nova-compute"}],
 }
 ARGUMENTS = {
     "plan": PLAN,
@@ -66,7 +66,7 @@ def test_who_registers_services_makes_databases_or_maps_computes_is_sent_what_th
 
 
 def test_of_a_plan_only_the_asked_stages_are_sent():
-    assert set(sent(stages=["agents"])["plan"]) == {"host", "agents"}
+    assert set(sent(stages=["agent_units"])["plan"]) == {"host", "agent_units"}
 
 
 def test_an_acting_call_reads_the_host_only_where_no_facts_are_given():
@@ -85,7 +85,7 @@ def test_paths_of_earlier_acting_calls_are_passed_on():
     variables = {
         "host_state": {"acted": [], "changed_paths": ["/predicted"]},
         "host_state_base": {"acted": ["files"], "changed_paths": ["/etc/a", "/etc/b"]},
-        "host_state_services": {"acted": ["units"], "changed_paths": ["/etc/b"]},
+        "host_state_services": {"acted": ["api_units"], "changed_paths": ["/etc/b"]},
         "other": {"acted": ["files"], "changed_paths": ["/of/something/else"]},
         "host_state_name": "text",
     }
@@ -125,8 +125,8 @@ def test_a_callback_tells_what_was_done_to_units():
         {"changed": False},
     ]
     assert phases.units(stages) == {"started": ["a.service", "c.service"], "restarted": ["b.service"]}
-    seconds = {"one": {"files": 1.0, "units": 5.0}, "two": {"files": 2.0}}
-    assert phases.slowest(seconds) == {"files": (2.0, "two"), "units": (5.0, "one")}
+    seconds = {"one": {"files": 1.0, "api_units": 5.0}, "two": {"files": 2.0}}
+    assert phases.slowest(seconds) == {"files": (2.0, "two"), "api_units": (5.0, "one")}
 
 
 # --- the operator's options ---------------------------------------------------------------------------------------
@@ -213,10 +213,10 @@ def test_every_problem_of_every_host_is_named_each_line_with_its_host():
 
 
 def test_the_table_of_kvm_has_every_compute_and_no_other_host():
-    kvm = {"verdict": "pass", "cause": "ok", "failed_checks": [], "recommended_virt_type": "kvm", "remedy": ""}
+    kvm = {"result": "pass", "cause": "ok", "failed_checks": [], "recommended_virt_type": "kvm", "remedy": ""}
     results = {"controller": {"kvm": None}, "c1": {"kvm": kvm}, "c2": {"unreachable": True}}
-    assert preflight_report.verdicts(results, ["c1", "c2"]) == {"c1": kvm, "c2": {}}
-    assert len(kvm_report.table(preflight_report.verdicts(results, ["c1", "c2"]))) == 3
+    assert preflight_report.kvm_results(results, ["c1", "c2"]) == {"c1": kvm, "c2": {}}
+    assert len(kvm_report.table(preflight_report.kvm_results(results, ["c1", "c2"]))) == 3
 
 
 def test_a_release_without_a_list_is_told_once():
@@ -291,7 +291,7 @@ PLAY = """
     - name: Do what there is nothing of
       host_state:
         plan: "{{ plan }}"
-        stages: [units]
+        stages: [api_units]
       register: host_state_nothing
       failed_when: host_state_nothing.stages | length > 0 or 'invocation' in host_state_nothing
       connection: ssh

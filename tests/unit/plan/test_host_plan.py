@@ -9,7 +9,7 @@ from ansible.module_utils.plan.host_plan import host_plan
 
 GROUPS = {"nova_controllers": ["c1", "c2", "c3"], "nova_computes": ["c2", "c3"], "mariadb": ["c1"], "rabbitmq": ["c1"]}
 COMMON = {"uwsgi": {"master": True}, "drop_in": {"Service": {"TimeoutStopSec": 90}}, "address": "10.0.0.2"}
-ROW = {"packages": ["thing"], "unit": "thing", "stage": "control", "files": ["conf"]}
+ROW = {"packages": ["thing"], "unit": "thing", "stage": "api", "files": ["conf"]}
 CONF = {"path": "/etc/thing.conf", "mode": "0640", "group": "thing", "layers": "services"}
 
 
@@ -54,8 +54,8 @@ def names_of(entry: dict) -> list:
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ({"pakages": []}, "thing: unknown key pakages; a component has"),
-        ({"catalog": {"server": {**ROW, "ports": 1}}}, "thing.server: unknown key ports; a service has"),
+        ({"pakages": []}, "thing: unknown key pakages; known are"),
+        ({"catalog": {"server": {**ROW, "ports": 1}}}, "thing.server: unknown key ports; known are"),
         ({"catalog": {"server": {**ROW, "packages": "thing"}}}, "packages must be a list, not 'thing'"),
         ({"catalog": {"server": {**ROW, "port": "80"}}}, "port must be a number, not '80'"),
         ({"catalog": {"server": {**ROW, "port": True}}}, "port must be a number, not True"),
@@ -63,9 +63,9 @@ def names_of(entry: dict) -> list:
         ({"services": {"nova_computes": ["sever"]}}, "thing has no service sever; its catalog has server"),
         ({"catalog": {"server": {**ROW, "files": ["cnf"]}}}, "thing: no file cnf; its files are conf"),
         ({"catalog": {"server": {**ROW, "layers": ["api"]}}}, "thing: no layer api; its layers are base"),
-        ({"catalog": {"server": {**ROW, "stage": "late"}}}, "stage is late; choose one of foundation, identity"),
-        ({"catalog": {"server": {"last_release": "ocata", "replaced_by": "other"}}}, "was removed after ocata: other"),
-        ({"catalog": {"server": {**ROW, "answer": {"url": "/"}}}}, "unknown key url; a answer has path, status"),
+        ({"catalog": {"server": {**ROW, "stage": "late"}}}, "stage is late; choose one of base, identity"),
+        ({"catalog": {"server": {"removed_after": "ocata", "replaced_by": "other"}}}, "was removed after ocata: other"),
+        ({"catalog": {"server": {**ROW, "ready": {"url": "/"}}}}, "unknown key url; known are path, status"),
         ({"catalog": {"server": {**ROW, "prepare": [{"module": "ovs_host", "with": {}}]}}}, "unknown key with"),
     ],
 )
@@ -147,7 +147,7 @@ def test_what_exists_once_is_made_by_the_first_host_of_the_owners_group():
         "identity": {"users": [{"name": "thing"}], "services": []},
         "cells": {"api_database_url": "x"},
     }
-    plans = {host: make(component(once=once), host=host) for host in ("c1", "c2", "c3")}
+    plans = {host: make(component(singletons=once), host=host) for host in ("c1", "c2", "c3")}
     for key in once:
         assert [host for host, plan in plans.items() if plan[key]] == ["c1"], key
     assert plans["c1"]["auth"] == {"username": "admin"}
@@ -157,12 +157,12 @@ def test_what_exists_once_is_made_by_the_first_host_of_the_owners_group():
 def test_databases_are_made_where_the_server_is_or_by_the_owner():
     once = {"databases": [{"name": "thing"}], "messaging_users": [{"name": "thing"}]}
     apart = {**GROUPS, "mariadb": ["c3"], "rabbitmq": ["c2"]}
-    plans = {host: make(component(once=once), host=host, groups=apart) for host in ("c1", "c2", "c3")}
+    plans = {host: make(component(singletons=once), host=host, groups=apart) for host in ("c1", "c2", "c3")}
     assert [host for host, plan in plans.items() if plan["databases"]] == ["c3"]
     assert [host for host, plan in plans.items() if plan["messaging_users"]] == ["c2"]
     external = {**GROUPS, "mariadb": [], "rabbitmq": []}
     for host in ("c1", "c2"):
-        plan = make(component(once=once), host=host, groups=external, database={"external": True})
+        plan = make(component(singletons=once), host=host, groups=external, database={"external": True})
         assert bool(plan["databases"]) == (host == "c1") == ("database_admin" in plan)
         assert not plan["messaging_users"]
 
@@ -184,10 +184,10 @@ def test_a_unit_that_another_service_runs_is_not_stopped():
     }
     services = {"nova_controllers": ["server"]}
     alone = make(component(catalog=rows, services=services))
-    assert [unit["name"] for unit in alone["stopped"]] == ["other", "third"]
+    assert [unit["name"] for unit in alone["stopped_units"]] == ["other", "third"]
     both = make(component(catalog=rows, services={"nova_controllers": ["server", "other"]}))
-    assert [unit["name"] for unit in both["stopped"]] == ["third"]
-    assert [unit["name"] for unit in both["units"]] == ["thing", "other"]
+    assert [unit["name"] for unit in both["stopped_units"]] == ["third"]
+    assert [unit["name"] for unit in both["api_units"]] == ["thing", "other"]
 
 
 def test_uwsgi_listens_as_the_cloud_is_reached():
@@ -212,9 +212,9 @@ def test_a_drop_in_is_written_for_the_stop_time_and_watched_by_the_units_of_its_
         "/etc/systemd/system/thing-.service.d",
         "/etc/systemd/system/thing-.service.d/nova-ansible.conf",
     ]
-    assert plan["units"][0]["files"] == ["/etc/thing.conf"]  # `thing` is not thing-...
+    assert plan["api_units"][0]["files"] == ["/etc/thing.conf"]  # `thing` is not thing-...
     plan = make(component({"unit": "thing-api"}, drop_in="thing-.service", package_list="thing"))
-    assert plan["units"][0]["files"] == [
+    assert plan["api_units"][0]["files"] == [
         "/etc/thing.conf",
         "/etc/systemd/system/thing-.service.d/nova-ansible.conf",
         "/var/lib/dpkg/info/thing.list",

@@ -24,19 +24,19 @@ PLAN = {
     "packages": ["nova-compute"],
     "debconf": ["a b boolean true"],
     "files": [{"path": "/etc/a.conf"}],
-    "foundation": [{"name": "libvirtd"}],
+    "base_units": [{"name": "libvirtd"}],
     "databases": [{"name": "nova"}],
     "messaging_users": [{"name": "nova"}],
     "prepare": [{"name": "Connect Open vSwitch", "module": "ovs_host", "args": {"port": "eth1"}}],
     "schema": [{"name": "nova"}],
     "identity_units": [{"name": "keystone"}],
-    "identity_answers": [{"url": "http://a/"}],
+    "identity_endpoints": [{"url": "http://a/"}],
     "identity": {"users": [{"name": "nova"}], "services": []},
-    "units": [{"name": "nova-api"}],
-    "stopped": [{"name": "nova-novncproxy", "state": "stopped"}],
-    "answers": [{"url": "http://b/"}],
+    "api_units": [{"name": "nova-api"}],
+    "stopped_units": [{"name": "nova-novncproxy", "state": "stopped"}],
+    "api_endpoints": [{"url": "http://b/"}],
     "queues": [{"queue": "conductor"}],
-    "agents": [{"name": "nova-compute"}],
+    "agent_units": [{"name": "nova-compute"}],
     "finish": [{"name": "Do the rest", "module": "ovs_host", "args": {}}],
     "cells": {"api_database_url": "x", "cell_database_url": "y"},
 }
@@ -48,7 +48,7 @@ SPECS = {
     "rabbitmq_users": ["users", "host"],
     "ovs_host": ["port"],
     "db_bootstrap": ["services"],
-    "http_ready": ["answers"],
+    "http_ready": ["endpoints"],
     "openstack_identity": ["auth", "region", "projects", "roles", "users", "services"],
     "queue_consumers": ["queues"],
     "nova_compute_hosts": ["computes", "api_database_url", "cell_database_url"],
@@ -190,15 +190,15 @@ def test_the_mark_of_the_operators_layers_stays_here(state, fakes):
 
 def test_values_that_only_the_host_knows_are_decided_from_its_facts(state, fakes):
     workers = {"from_host": "cpus", "divide_by": 2, "min": 1, "max": 8}
-    state(plan={"answers": [{"url": workers, "name": {"from_host": "kvm.virt_type"}}]})
-    assert fakes.params("http_ready") == [{"answers": [{"url": 3, "name": "kvm"}]}]
+    state(plan={"api_endpoints": [{"url": workers, "name": {"from_host": "kvm.virt_type"}}]})
+    assert fakes.params("http_ready") == [{"endpoints": [{"url": 3, "name": "kvm"}]}]
 
 
 def test_a_fact_that_no_host_has_is_a_problem_of_the_plan(state, fakes):
-    plan = {"packages": ["a"], "agents": [{"name": {"from_host": "nosuch.fact"}}]}
+    plan = {"packages": ["a"], "agent_units": [{"name": {"from_host": "nosuch.fact"}}]}
     fakes.answers.update(changing("apt_transaction"))
     result = state(plan=plan, look=True)
-    assert len(result["problems"]) == 1 and "nosuch" in result["problems"][0] and "agents" in result["problems"][0]
+    assert len(result["problems"]) == 1 and "nosuch" in result["problems"][0] and "agent_units" in result["problems"][0]
 
 
 def test_facts_of_an_earlier_look_are_not_read_again(state, fakes):
@@ -220,7 +220,7 @@ def test_a_look_predicts_all_stages_and_changes_nothing(state, fakes):
     assert all(check for _name, check, _params in fakes.calls)
     assert (result["changed"], result["pending"], result["acted"]) == (False, True, [])
     changed = [name for name, entry in result["stages"].items() if entry["changed"]]
-    assert sorted(changed) == ["agents", "files", "foundation", "identity_units", "units"]
+    assert sorted(changed) == ["agent_units", "api_units", "base_units", "files", "identity_units"]
 
 
 def test_in_check_mode_a_look_says_what_would_change_and_shows_it(state, fakes):
@@ -254,7 +254,7 @@ def test_check_mode_without_a_look_acts_on_nothing_either(state, fakes):
 
 
 def test_a_look_with_nothing_to_do_is_small(state, fakes):
-    fakes.answers["http_ready"] = {"answers": [{"name": "keystone", "status": 200}], "unanswered": []}
+    fakes.answers["http_ready"] = {"endpoints": [{"name": "keystone", "status": 200}], "not_ready": []}
     result = state(look=True)
     assert result["pending"] is False and result["problems"] == []
     assert all(set(entry) == {"changed", "seconds"} for name, entry in result["stages"].items())
@@ -293,11 +293,11 @@ def test_what_packages_or_files_refuse_is_always_a_problem(state, fakes, name):
 
 
 def test_what_is_waited_for_is_pending_but_no_change(state, fakes):
-    fakes.answers["http_ready"] = {"unanswered": ["keystone"], "answers": [{"name": "keystone"}]}
+    fakes.answers["http_ready"] = {"not_ready": ["keystone"], "endpoints": [{"name": "keystone"}]}
     fakes.answers["queue_consumers"] = {"unserved": ["conductor"]}
     result = state(look=True, check=True)
     assert (result["changed"], result["pending"], result["problems"]) == (False, True, [])
-    assert result["stages"]["answers"]["note"] == "does not answer yet: keystone"
+    assert result["stages"]["api_endpoints"]["note"] == "does not answer yet: keystone"
     assert result["stages"]["queues"]["note"] == "not consumed yet: conductor"
 
 
@@ -317,7 +317,7 @@ def test_the_problems_of_the_host_come_first(state, fakes):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "repairable", "repair", "problem", "pending"),
+    ("kvm_result", "repairable", "repair", "problem", "pending"),
     [
         ("pass", False, False, False, False),
         ("warn", False, True, False, False),
@@ -327,11 +327,11 @@ def test_the_problems_of_the_host_come_first(state, fakes):
     ],
 )
 def test_a_host_below_the_policy_is_a_problem_unless_a_run_repairs_it(
-    state, fakes, monkeypatch, verdict, repairable, repair, problem, pending
+    state, fakes, monkeypatch, kvm_result, repairable, repair, problem, pending
 ):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     found = {
-        "verdict": verdict,
+        "result": kvm_result,
         "repairable": repairable,
         "recommended_virt_type": "qemu",
         "recommended": {"cpu_mode": "custom", "cpu_models": ["Nehalem"]},
@@ -343,7 +343,7 @@ def test_a_host_below_the_policy_is_a_problem_unless_a_run_repairs_it(
     assert result["problems"] == ([sentence] if problem else [])
     assert result["pending"] is pending
     assert result["facts"]["kvm"] == {"virt_type": "qemu", "cpu_mode": "custom", "cpu_models": ["Nehalem"]}
-    assert result["kvm"]["verdict"] == verdict
+    assert result["kvm"]["result"] == kvm_result
     assert fakes.params("kvm_verify") == [{"require": "hardware", "on_failure": "report"}]
 
 
@@ -360,7 +360,7 @@ def test_the_first_stage_that_fails_ends_the_call_with_its_message_and_what_was_
     result = state()
     assert result["failed"] and result["msg"] == "The server refuses root"
     assert result["failed_stage"] == "databases" and result["changed"]
-    assert list(result["acted"]) == ["packages", "files", "foundation", "databases"]
+    assert list(result["acted"]) == ["packages", "files", "base_units", "databases"]
     assert result["stages"]["packages"]["installed"] == ["a"] and result["stages"]["databases"]["tried"] == 3
     assert result["changed_paths"] == ["/x.list"]
     assert "rabbitmq_users" not in fakes.names()

@@ -110,10 +110,10 @@ def test_a_release_is_one_edit():
 
 def test_a_further_service_of_nova_runs_once_and_is_not_stopped(made):
     plan = made["controller"]
-    assert names(plan["units"]).count("nova-serialproxy") == 1
-    assert names(plan["stopped"]) == ["nova-spicehtml5proxy"]
+    assert names(plan["api_units"]).count("nova-serialproxy") == 1
+    assert names(plan["stopped_units"]) == ["nova-spicehtml5proxy"]
     assert plan["ports"]["6083"] == ["nova-serialproxy.service"]
-    assert names(made["controller without it"]["stopped"]) == ["nova-spicehtml5proxy", "nova-serialproxy"]
+    assert names(made["controller without it"]["stopped_units"]) == ["nova-spicehtml5proxy", "nova-serialproxy"]
 
 
 def test_the_file_of_its_package_starts_both_proxies(made):
@@ -146,7 +146,7 @@ def test_a_further_release_is_deployed_like_the_others(tree, made):
 def test_a_further_component_has_all_its_stages(made):
     plan = made["dashboard"]
     assert plan["components"][-1] == "dashboard"
-    assert "apache2" in names(plan["units"])
+    assert "apache2" in names(plan["api_units"])
     assert [step["module"] for step in plan["prepare"]] == ["ovs_host", "db_bootstrap"]
     assert [step["module"] for step in plan["finish"]] == ["http_ready"]
     link = next(entry for entry in plan["files"] if entry["path"].startswith("/etc/apache2/"))

@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         begun = time.monotonic()
         mine = os.path.join(folder, f"{stages[0]}.{task_vars['inventory_hostname']}")
         open(mine, "w").close()
-        if "units" in stages or "identity_units" in stages:
+        if "api_units" in stages or "identity_units" in stages:
             time.sleep(0.3)
         else:  # wait for the others, who are there as soon as this machine lets them
             while sum(name.startswith(f"{stages[0]}.") for name in os.listdir(folder)) < 3:
@@ -84,25 +84,27 @@ def overlap(rows: list) -> bool:
     return any(first[1] > second[0] for first, second in zip(rows, rows[1:]))
 
 
-@pytest.mark.parametrize("stage", ["units", "identity_units"])
+@pytest.mark.parametrize("stage", ["api_units", "identity_units"])
 def test_controllers_restart_their_services_one_after_the_other(calls, stage):
     assert [row[2] for row in spans(calls, stage)] == ["c1", "c2", "c3"]
     assert not overlap(spans(calls, stage))
 
 
-@pytest.mark.parametrize(("units", "answers"), [("units", "answers"), ("identity_units", "identity_answers")])
+@pytest.mark.parametrize(
+    ("units", "answers"), [("api_units", "api_endpoints"), ("identity_units", "identity_endpoints")]
+)
 def test_a_controller_answers_before_the_next_one_restarts(calls, units, answers):
     assert all(answers in stages for stages, *_ in calls if units in stages)
 
 
-@pytest.mark.parametrize("stage", ["packages", "files", "agents"])
+@pytest.mark.parametrize("stage", ["packages", "files", "agent_units"])
 def test_what_interrupts_nothing_runs_on_all_hosts_at_once(calls, stage):
     assert len(spans(calls, stage)) == 3
     assert overlap(spans(calls, stage))
 
 
 def test_no_stage_begins_before_every_host_has_finished_the_one_before(calls):
-    order = ["packages", "files", "schema", "identity_units", "identity", "units", "agents"]
+    order = ["packages", "files", "schema", "identity_units", "identity", "api_units", "agent_units"]
     for earlier, later in zip(order, order[1:]):
         assert max(row[1] for row in spans(calls, earlier)) <= spans(calls, later)[0][0], (earlier, later)
 

@@ -41,7 +41,11 @@ def test_rows_sum_up_to_the_wall_time():
     tasks = [
         {"task": "preflight : Check each host", "seconds": 2.0, "stage_seconds": {"a": {"packages": 1.5}}},
         {"task": "deploy : Install", "seconds": 100.0, "stage_seconds": {"a": {"packages": 90.0}}},
-        {"task": "deploy : Run", "seconds": 15.0, "stage_seconds": {"a": {"units": 9.0, "answers": 4.0}, "b": {}}},
+        {
+            "task": "deploy : Run",
+            "seconds": 15.0,
+            "stage_seconds": {"a": {"api_units": 9.0, "api_endpoints": 4.0}, "b": {}},
+        },
         {"task": "Map the computes into their cell", "seconds": 1.0, "stage_seconds": {"a": {"cells": 0.5}}},
         {"task": "something else", "seconds": 0.5, "stage_seconds": {}},
     ]
@@ -58,7 +62,7 @@ def test_a_task_of_several_stages_is_shared_among_their_rows_as_on_the_host_that
     task = {
         "task": "deploy : Write the configuration files",
         "seconds": 20.0,
-        "stage_seconds": {"a": {"files": 1.0, "foundation": 6.0, "prepare": 3.0}, "b": {"files": 2.0, "prepare": 2.0}},
+        "stage_seconds": {"a": {"files": 1.0, "base_units": 6.0, "prepare": 3.0}, "b": {"files": 2.0, "prepare": 2.0}},
     }
     foundation = "MariaDB, RabbitMQ, memcached, libvirt, Open vSwitch, accounts"
     assert bench_table.shares(task) == pytest.approx({"configuration": 2.0, foundation: 18.0})

@@ -30,7 +30,7 @@ READS_OTHERS = {
     },
     "cloud": {"nova_service_catalog": "names of services", r"cloud_secrets_\w+": "names of secrets"},
     "nova_hypervisor": {r"kvm_preflight_\w+": "the policy of KVM and its result, by the role's defaults"},
-    "preflight": {"kvm_preflight_report_folder": "one report of both"},
+    "preflight": {"kvm_preflight_report_dir": "one report of both"},
     "nova_client": {"keystone_admin_password": "the account of the clients"},
     "verify": {"keystone_admin_password": "the account of the verification"},
 }
@@ -416,7 +416,7 @@ def test_the_readme_of_a_component_names_its_services(role):
     data = project.role_data(role, "vars")
     catalog = data[f"{role}_component"]["catalog"]
     rows = catalog if isinstance(catalog, dict) else data[f"{role}_service_catalog"]
-    assert [name for name, row in rows.items() if "last_release" not in row and f"`{name}`" not in text] == []
+    assert [name for name, row in rows.items() if "removed_after" not in row and f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("path", project.files("molecule/*/molecule.yml"), ids=project.short)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests run on a compute as the verdict on KVM says, in libvirt itself, and leave nothing behind."""
+"""Guests run on a compute as the evaluation of KVM recommends, in libvirt itself, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ testinfra_hosts = ["ansible://nova_computes"]
 
 def test_a_guest_runs_under_the_recommended_virt_type(host, module):
     name = host.backend.host
-    verdict = module(name, "kvm_verify", "require=any on_failure=report")[name]
+    result = module(name, "kvm_verify", "require=any on_failure=report")[name]
     option = host.run("grep --only-matching --perl-regexp '^virt_type *= *\\K.*' /etc/nova/nova.conf").stdout.strip()
-    assert option == verdict["recommended_virt_type"]
-    trial = module(name, "kvm_test_guest", f"virt_type={option}")[name]
-    assert trial["said"], trial
+    assert option == result["recommended_virt_type"]
+    test_guest = module(name, "kvm_test_guest", f"virt_type={option}")[name]
+    assert test_guest["serial_line"], test_guest
     assert host.run("virsh --connect qemu:///system list --all --name").stdout.strip() == ""
-    assert host.run("ls -d /var/tmp/kvm-trial-* /var/log/libvirt/qemu/kvm-trial-*").stdout == ""
+    assert host.run("ls -d /var/tmp/kvm-test-guest-* /var/log/libvirt/qemu/kvm-test-guest-*").stdout == ""

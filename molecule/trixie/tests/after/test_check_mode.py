@@ -27,7 +27,7 @@ def test_a_changed_option_is_shown_with_no_secret_and_not_carried_out(host, play
     assert lines - restarts == {"+[DEFAULT]", "+reclaim_instance_interval = 77"}
     assert "-nova-api.service: active (running)" in restarts
     assert "+nova-api.service: restart (newer: /etc/nova/nova.conf)" in restarts
-    hosts = {"controller1": "units", "compute1": "agents"}
+    hosts = {"controller1": "api_units", "compute1": "agent_units"}
     expected = {(host, stage) for host, units in hosts.items() for stage in ("files", units)}
     assert plan.stages == expected, "the file, and the restarts of what reads it"
     assert {what for _, kind, what in plan.changes if kind == "file"} == {"/etc/nova/nova.conf"}

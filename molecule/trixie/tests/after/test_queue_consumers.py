@@ -25,7 +25,7 @@ def unserved(module, host):
     """Return look(queue, check): which queues are not consumed; the module waits for them unless it only checks."""
 
     def look(queue: str, check: bool) -> list:
-        wanted = {"queue": queue, "served_by": "somebody", "broker": BROKER}
+        wanted = {"queue": queue, "served_by": "somebody", "messaging": BROKER}
         answers = module("nova_controllers", "queue_consumers", json.dumps({"queues": [wanted]}), check=check)
         return [queue for answer in answers.values() for queue in answer["unserved"]]
 

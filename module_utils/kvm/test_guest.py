@@ -7,27 +7,27 @@ import struct
 from xml.sax.saxutils import escape, quoteattr
 
 # arm64: write "RUNS" to the serial port of QEMU's virt board, then wait for ever
-ARM_WORD = "RUNS"
+ARM_TEXT = "RUNS"
 ARM_UART = 0x09000000
 
 
 def arm_program():
     code = [0xD2A12001]  # mov x1, #0x09000000
-    for letter in ARM_WORD:
+    for letter in ARM_TEXT:
         code += [0x52800000 | ord(letter) << 5, 0x39000020]  # mov w0, #letter; strb w0, [x1]
     code += [0xD503205F, 0x17FFFFFF]  # wfe; b .-4
     return struct.pack(f"<{len(code)}I", *code)
 
 
-def says(arch):
+def expected_output(arch):
     """What the guest writes to its serial port when it runs; None where only its state can be looked at."""
-    return {"x86_64": "SeaBIOS", "aarch64": ARM_WORD}.get(arch)
+    return {"x86_64": "SeaBIOS", "aarch64": ARM_TEXT}.get(arch)
 
 
-def said(text, word):
-    """The whole line that begins with the word, once all of it has come; None until then."""
-    rest = text[text.index(word) :] if word and word in text else ""
-    return rest.splitlines()[0][:120] if rest == word or "\n" in rest else None
+def first_line(text, start):
+    """The whole line that begins with the start, once all of it has come; None until then."""
+    rest = text[text.index(start) :] if start and start in text else ""
+    return rest.splitlines()[0][:120] if rest == start or "\n" in rest else None
 
 
 def cpu_element(mode, models):
@@ -38,7 +38,7 @@ def cpu_element(mode, models):
     return ""
 
 
-def domain(name, arch, virt_type, serial, kernel=None, cpu_mode=None, cpu_models=()):
+def domain_xml(name, arch, virt_type, serial, kernel=None, cpu_mode=None, cpu_models=()):
     """libvirt's description of the guest."""
     loader = '<bios useserial="yes"/>' if arch == "x86_64" else f"<kernel>{escape(kernel)}</kernel>" if kernel else ""
     machine = ' machine="virt"' if arch == "aarch64" else ""
@@ -74,8 +74,8 @@ def summary(answer, virt_type):
     """What became of the trial, in one sentence."""
     if "seconds" not in answer:
         ran = "No guest was started"
-    elif answer["said"]:
-        ran = f"A guest with virt_type {virt_type} ran: it wrote '{answer['said']}' after {answer['seconds']} s"
+    elif answer["serial_line"]:
+        ran = f"A guest with virt_type {virt_type} ran: it wrote '{answer['serial_line']}' after {answer['seconds']} s"
     else:
         ran = f"A guest with virt_type {virt_type} was started; what it does cannot be seen on this architecture"
     return f"{ran}; {answer['comparison']}."

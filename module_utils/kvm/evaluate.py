@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine's facts against a policy: rows, a verdict, and what Nova should use. Pure.
+"""A machine's facts against a policy: rows, a result, and what Nova should use. Pure.
 
 Unknown is "skip" or "warn", never "pass".
 """
@@ -7,7 +7,7 @@ Unknown is "skip" or "warn", never "pass".
 from __future__ import annotations
 
 from ansible.module_utils.kvm.classify import known_class, listing, mapping, number
-from ansible.module_utils.kvm.diagnose import FIXABLE, TECHNOLOGY, USABLE, diagnose
+from ansible.module_utils.kvm.diagnose import CAN_BE_ENABLED, TECHNOLOGY, USABLE, diagnose
 
 POLICY = {
     "require": "hardware",
@@ -56,7 +56,7 @@ RELEASE_IDS = {
 EMULATED_CPU = {"x86_64": ("custom", ["Nehalem"]), "aarch64": ("custom", ["cortex-a57"])}
 
 
-class Judge:
+class Evaluation:
     def __init__(self, facts, policy):
         self.facts = mapping(facts)
         self.policy = dict(POLICY, **{name: value for name, value in policy.items() if value is not None})
@@ -114,7 +114,7 @@ class Judge:
                 cost <= limit,
                 f"{cost} ns an exit",
                 f"at most {limit} ns",
-                "leaving the guest is slow, as in nested virtualisation: expect slow I/O; prefer bare metal",
+                "leaving the guest is slow, as in nested virtualization: expect slow I/O; prefer bare metal",
                 bad="warn",
             )
 
@@ -434,20 +434,20 @@ class Judge:
         return acts
 
 
-def repairable(court, failing):
+def repairable(evaluation, failing):
     """Whether each failing row is one that repairs() puts right."""
-    acts = {act["act"] for act in court.repairs()}
-    modules = {act["name"] for act in court.repairs() if act["act"] == "module"}
+    acts = {act["act"] for act in evaluation.repairs()}
+    modules = {act["name"] for act in evaluation.repairs() if act["act"] == "module"}
 
-    def mends(row):
+    def is_repaired(row):
         name = row["name"]
         if name == "acceleration":
-            return court.cause in ("module", "node_dead", "node_missing", "node_wrong", "node_denied")
+            return evaluation.cause in ("module", "node_dead", "node_missing", "node_wrong", "node_denied")
         if name.startswith("access "):
             return row["found"] in ("EACCES", "ENOENT", "ENODEV", "ENXIO") and bool(acts & {"node", "group", "module"})
         return name == "nested" and "parameter" in acts or DEVICE_MODULES.get(name, "").replace("-", "_") in modules
 
-    return bool(failing) and all(mends(row) for row in failing)
+    return bool(failing) and all(is_repaired(row) for row in failing)
 
 
 def parts(version):
@@ -459,55 +459,55 @@ def parts(version):
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 
-def judge(facts, policy):
-    """The verdict on one machine."""
-    court = Judge(facts, policy)
+def evaluate(facts, policy):
+    """Evaluate one machine."""
+    evaluation = Evaluation(facts, policy)
     for rows in (
-        court.acceleration,
-        court.nested_host,
-        court.access,
-        court.exit_cost,
-        court.real_mode,
-        court.guest_interrupts,
-        court.guest_tests,
-        court.guest_isa,
-        court.nested_guests,
-        court.max_vcpus,
-        court.iommu,
-        court.hugepages,
-        court.secure,
-        court.vtpm,
-        court.devices,
-        court.release,
-        court.unread,
+        evaluation.acceleration,
+        evaluation.nested_host,
+        evaluation.access,
+        evaluation.exit_cost,
+        evaluation.real_mode,
+        evaluation.guest_interrupts,
+        evaluation.guest_tests,
+        evaluation.guest_isa,
+        evaluation.nested_guests,
+        evaluation.max_vcpus,
+        evaluation.iommu,
+        evaluation.hugepages,
+        evaluation.secure,
+        evaluation.vtpm,
+        evaluation.devices,
+        evaluation.release,
+        evaluation.unread,
     ):
         rows()
-    statuses = {row["status"] for row in court.rows}
-    strict = court.policy["warnings_are_errors"]
-    failing = [row for row in court.rows if row["status"] == "fail" or strict and row["status"] == "warn"]
-    verdict = "fail" if failing else "warn" if "warn" in statuses else "pass"
-    shown = failing or [row for row in court.rows if row["status"] == "warn"]
-    virt_type, cpu_mode, cpu_models = court.recommended()
+    statuses = {row["status"] for row in evaluation.rows}
+    strict = evaluation.policy["warnings_are_errors"]
+    failing = [row for row in evaluation.rows if row["status"] == "fail" or strict and row["status"] == "warn"]
+    result = "fail" if failing else "warn" if "warn" in statuses else "pass"
+    shown = failing or [row for row in evaluation.rows if row["status"] == "warn"]
+    virt_type, cpu_mode, cpu_models = evaluation.recommended()
     return {
-        "verdict": verdict,
+        "result": result,
         "class": "unmeasured"
-        if court.probe is None and court.usable
-        else known_class(court.measured.get("class")) or "unusable",
-        "cause": court.cause,
-        "fixable": court.cause in FIXABLE or court.usable and court.qemu_denied(),
+        if evaluation.probe is None and evaluation.usable
+        else known_class(evaluation.measured.get("class")) or "unusable",
+        "cause": evaluation.cause,
+        "can_be_enabled": evaluation.cause in CAN_BE_ENABLED or evaluation.usable and evaluation.qemu_denied(),
         "recommended_virt_type": virt_type,
         "recommended": {"cpu_mode": cpu_mode, "cpu_models": cpu_models},
-        "checks": court.rows,
+        "checks": evaluation.rows,
         "failed_checks": [row["name"] for row in failing],
         "remedy": shown[0]["remedy"] if shown else "",
-        "repairs": court.repairs(),
-        "repairable": repairable(court, failing),
+        "repairs": evaluation.repairs(),
+        "repairable": repairable(evaluation, failing),
         "msg": "; ".join(
             f"{row['name']}: {row['found']}; wanted: {row['wanted']}"
             + (f"; do: {row['remedy']}" if row["remedy"] else "")
             for row in shown
         )
-        or f"{court.cause}: {court.found}",
+        or f"{evaluation.cause}: {evaluation.found}",
     }
 
 
