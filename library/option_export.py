@@ -73,7 +73,7 @@ def output(argv: list[str]) -> str:
     """Return the output of a command; raise OperatorError when it fails."""
     done = run(argv)
     if done.code:
-        raise OperatorError(Message(f"{' '.join(argv)} {done.ending}: {done.text}"))
+        raise OperatorError(Message(f"the command {' '.join(argv)} {done.ending}: {done.text}"))
     return done.out
 
 

@@ -14,7 +14,7 @@ Message = NewType("Message", str)
 
 
 class OperatorError(Exception):
-    """An error that the operator can act on; its text says what is wrong, the value and what to do."""
+    """An error that the operator can act on; its text names the problem, the value and the remedy."""
 
     def __init__(self, message: Message) -> None:
         super().__init__(message)

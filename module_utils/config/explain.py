@@ -40,7 +40,7 @@ def explain(plans: Mapping[str, Any], option: str = "", file: str = "", secrets:
             if lines:
                 answers.setdefault((entry["path"], lines), []).append(host)
     if not answers:
-        raise ConfigError(_no_option(plans, option, file) if _has_file(plans, file) else _no_file(plans, file))
+        raise ConfigError(_nothing_found(plans, option, file))
     result = []
     for (path, lines), hosts in sorted(answers.items(), key=lambda item: item[0][0]):
         result += [f"{', '.join(hosts)}: {path}", *(f"  {line}" for line in lines)]
@@ -121,17 +121,11 @@ def _text(option: str, value: Any, file_format: str, secrets: tuple[str, ...]) -
     return (masked or _EMPTY) if isinstance(masked, str) else json.dumps(masked, ensure_ascii=False)
 
 
-def _paths(plans: Mapping[str, Any]) -> list[str]:
-    return sorted({entry["path"] for plan in plans.values() for entry in entries_of(plan)})
-
-
-def _has_file(plans: Mapping[str, Any], file: str) -> bool:
-    return not file or file in _paths(plans)
-
-
-def _no_file(plans: Mapping[str, Any], file: str) -> Message:
-    """Return the message about a file that no host has."""
-    paths = _paths(plans)
+def _nothing_found(plans: Mapping[str, Any], option: str, file: str) -> Message:
+    """Return why there is no answer, with what there is instead."""
+    paths = sorted({entry["path"] for plan in plans.values() for entry in entries_of(plan)})
+    if not file or file in paths:
+        return _no_option(plans, option, file)
     near = difflib.get_close_matches(file, paths, 3)
     instead = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(paths) or 'none'}"
     return Message(f"no host has the file {file}; {instead}")

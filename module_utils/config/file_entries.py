@@ -26,7 +26,7 @@ UNKNOWN = -1  # id of an account that does not exist
 
 
 class Found(NamedTuple):
-    """What is at a path: kind (None for nothing), owner and group ids, mode, text of a file or target of a link."""
+    """The present state of a path: kind (None for nothing), ids, mode, text of a file or target of a link."""
 
     kind: str | None
     uid: int = UNKNOWN
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What an entry asks for; the state `left` is a file that is not touched, `options` are those that make a text."""
+    """The wanted state of an entry, with the options of its text; the state `left` is a file that is not touched."""
 
     state: str
     text: str
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class Change:
-    """An entry with what is there now and what is wanted."""
+    """An entry with its present and its wanted state."""
 
     entry: FileEntry
     found: Found
@@ -66,7 +66,7 @@ class Change:
 
     @property
     def differs(self) -> set[str]:
-        """Return what differs: any of content, kind, owner, group, mode."""
+        """Return the differences: any of content, kind, owner, group, mode."""
         found, state = self.found, self.state
         if state == "left":
             return set()
@@ -86,7 +86,7 @@ class Change:
 
 
 def plan(entry: FileEntry, check_mode: bool) -> tuple[Change, list[Message]]:
-    """Return an entry with what is there now and what is wanted, and the problems of the entry."""
+    """Return an entry with its present and its wanted state, and the problems of the entry."""
     problems = shape_problems(entry)
     path, state = entry["path"], entry["state"]
     found = read(path, state)
@@ -112,7 +112,7 @@ def plan(entry: FileEntry, check_mode: bool) -> tuple[Change, list[Message]]:
 
 
 def read(path: str, state: str) -> Found:
-    """Return what is at a path where an entry wants a state."""
+    """Return the present state of a path; the wanted state decides whether a link is followed."""
     try:
         # a link to a directory is an operator's way to put it on another disk, one in place of a file is replaced
         status = os.stat(path) if state == "directory" and os.path.isdir(path) else os.lstat(path)
@@ -149,20 +149,16 @@ def shape_problems(entry: FileEntry) -> list[Message]:
         expected = f"one of {', '.join(takes)}" if len(takes) > 1 else "".join(takes) or "no content"
         problems.append(Message(f"{path}: state {state} takes {expected}"))
     if entry["validate"] and (entry["layers"] is None or entry["format"] != "ini"):
-        problems.append(
-            Message(f"{path}: validate needs `layers` of format ini; other files have no options to look up")
-        )
+        problems.append(Message(f"{path}: validate needs layers of format ini; other files have no options to look up"))
     if entry["optional"] and entry["layers"] is None:
-        problems.append(
-            Message(f"{path}: optional needs `layers`; the file is not made as long as they have no options")
-        )
+        problems.append(Message(f"{path}: optional needs layers; the file is not made as long as they have no options"))
     if state == "link" and entry["mode"]:
         problems.append(Message(f"{path}: a link has no mode of its own; leave out mode"))
     return problems
 
 
 def content(entry: FileEntry, found: Found, check_mode: bool) -> Wanted:
-    """Return what an entry asks for; raise OSError for an unreadable source, ConfigError for options that are wrong."""
+    """Return the wanted state of an entry; raise OSError for an unreadable source, ConfigError for wrong options."""
     state = entry["state"]
     if entry["layers"] is not None:
         options = layers.merge(entry["layers"], entry["format"], entry["path"])

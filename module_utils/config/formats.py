@@ -94,7 +94,9 @@ def mask(option: str, value: Any, file_format: str = "ini", secrets: Iterable[st
 def _check(shown: str, option: str, values: list[Any], file_format: str) -> None:
     """Raise ConfigError for an option that the format cannot hold; `shown` is its name in the message."""
     if not re.fullmatch(NAMES[file_format], option):
-        raise ConfigError(Message(f"{shown!r} is not a valid option name in a file of format {file_format}"))
+        raise ConfigError(
+            Message(f"{shown!r} is not a valid option name in a file of format {file_format}; correct it")
+        )
     if file_format == "shell" and len(values) > 1:
         raise ConfigError(
             Message(f"{shown} holds a list; a shell variable has one value, and only the last one would count")

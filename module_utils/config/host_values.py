@@ -61,7 +61,7 @@ def _decide(spec: HostValue, facts: dict[str, Any]) -> Any:
     if spec.get("join") is not None:
         if not isinstance(found, list):
             raise ConfigError(
-                Message(f"{spec['from_host']} is {found!r} on this host; only a list can be joined, take out `join`")
+                Message(f"{spec['from_host']} is {found!r} on this host; only a list can be joined, take out join")
             )
         return str(spec["join"]).join(str(item) for item in found)
     return _within_limits(spec, found)

@@ -163,7 +163,9 @@ def list_options(files: Iterable[Iterable[str]]) -> OptionList:
     families: dict[tuple[str, ...], set[str]] = {}
     for namespaces in files:
         names, missing = resolve(namespaces, installed)
-        errors += [Message(f"no installed package declares the namespace {name}") for name in missing]
+        errors += [
+            Message(f"no installed package declares the namespace {name}; install the package") for name in missing
+        ]
         families.setdefault(family(names, installed), set()).update(names)
 
     def work(names: set[str]) -> OptionList:

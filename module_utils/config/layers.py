@@ -18,7 +18,7 @@ LAYER_KEYS = {"name", "source", "options", "operator"}
 
 
 class Setting(NamedTuple):
-    """What one layer has for an option: its values as in merged options, empty where the layer removes the option."""
+    """The values that one layer gives an option, as in merged options; empty where it removes the option."""
 
     name: str
     source: str | None
@@ -58,7 +58,7 @@ def names(layers: Iterable[Layer], file_format: str = "ini", path: str = "") -> 
 def history(
     layers: Iterable[Layer], section: str, option: str, file_format: str = "ini", path: str = ""
 ) -> list[Setting]:
-    """Return what each layer that has an option does with it: the deciding layer first, then those it overrides."""
+    """Return the values of an option in each layer that has it: the deciding layer first, then those it overrides."""
     found = [
         Setting(layer["name"], layer.get("source"), options[section][option])
         for layer, options in read_all(layers, file_format, path)
@@ -132,21 +132,20 @@ def read(layer: Layer, file_format: str, path: str) -> Options:
 def _options(given: Any, file_format: str) -> Options:
     flat = file_format in FLAT
     result: Options = {}
-    for section, options in ({"": given} if flat else _dict(given, "options must hold sections")).items():
-        holder = "options must hold options" if flat else f"[{section}] must hold options"
-        for option, value in _dict(options, holder).items():
+    for section, options in ({"": given} if flat else _dict(given, "options", "sections")).items():
+        for option, value in _dict(options, "options" if flat else f"[{section}]", "names and values").items():
             shown = str(option) if flat else f"[{section}] {option}"
             values = _raw(value) if file_format == "yaml" else _texts(value, shown)
             result.setdefault(str(section), {})[str(option)] = values
     return result
 
 
-def _dict(value: Any, what: str) -> dict[str, Any]:
+def _dict(value: Any, what: str, content: str) -> dict[str, Any]:
     """Return a dict of names; raise ConfigError for anything else, and for names that YAML did not read as text."""
     if value is None:
         return {}
     if not isinstance(value, dict) or is_host_value(value):
-        raise ConfigError(Message(f"{what} as a dict, not {_shape(value)}"))
+        raise ConfigError(Message(f"{what} must be a dict of {content}, not {_shape(value)}"))
     for name in value:
         if isinstance(name, bool) or name is None:
             raise ConfigError(Message(f"the name {name!r} is not a text; put it in quotes"))

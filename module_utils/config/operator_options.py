@@ -12,7 +12,7 @@ from ansible.module_utils.config.option_index import OperatorLayer, OptionIndex,
 from ansible.module_utils.config.types import FileEntry, Layer
 from ansible.module_utils.message import Message
 
-ADVICE = (
+ADVICE = Message(
     "Correct each name in the inventory, or take it out. (docs/releases.md names the packages that have these options; "
     "add options that newer packages introduce to preflight_extra_options.)"
 )
@@ -53,4 +53,4 @@ def problems(
         for layer in reversed(operator_layers(file))
     ]
     errors = check_host(files, index, release, versions, rows, extra_options)
-    return [Message(f"{'; '.join(errors)}. {ADVICE}")] if errors else []
+    return [Message(". ".join(["; ".join(errors), ADVICE]))] if errors else []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # Python 3.8 has no TypeAlias
 
 
 class Option(Protocol):
-    """What is read of an option's definition, an oslo.config Opt."""
+    """The attributes of an oslo.config Opt that are used here."""
 
     name: str
     dest: str

@@ -44,7 +44,7 @@ class OptionSource(Protocol):
 
 
 class OptionError(NamedTuple):
-    """What is wrong with an option, or with its whole section where `option` is None."""
+    """An error of an option, or of its whole section where `option` is None."""
 
     section: str
     option: str | None
@@ -52,7 +52,7 @@ class OptionError(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What the check of one file found."""
+    """The result of the check of one file."""
 
     errors: list[OptionError]
     deprecated: list[Message]
@@ -155,7 +155,7 @@ class _Check:
     # --- advice -----------------------------------------------------------------------------------------------------
 
     def advice(self, section: str, option: str) -> str:
-        """Return what may be meant by an unknown option of a known section."""
+        """Return the likely intention behind an unknown option of a known section."""
         entries = self.known[group_key(section)]
         without_plugin = "auth_type" in entries and not {"auth_type", "auth_section"} & set(self.options[section])
         if without_plugin and option in {each.dest for each in self.source.plugin_options("password") or []}:

@@ -69,7 +69,7 @@ class FileToCheck(NamedTuple):
 
 
 class CheckReport(NamedTuple):
-    """What the check of several files found; `missing` maps a path to its namespaces that are not installed."""
+    """The result of the check of several files; `missing` maps a path to its namespaces that are not installed."""
 
     errors: list[Message]
     deprecated: list[Message]

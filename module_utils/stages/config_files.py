@@ -65,7 +65,7 @@ def run(module: AnsibleModule) -> None:
 
 
 def compare(entries: list[FileEntry], check_mode: bool) -> tuple[list[Change], list[Message]]:
-    """Return the entries with what is there now, and all problems that keep them from being written."""
+    """Return the entries with their present and wanted states, and all problems that keep them from being written."""
     plans: list[Change] = []
     problems: list[Message] = []
     for entry in entries:
@@ -90,7 +90,7 @@ def files_to_check(plans: list[Change], unchanged_too: bool) -> list[FileToCheck
 
 
 def checked(files: list[FileToCheck]) -> CheckReport:
-    """Return what the check found; its import is expensive, and most runs have nothing to check."""
+    """Return the result of the check; its import is expensive, and most runs have nothing to check."""
     if not files:
         return CheckReport([], [], {})
     from ansible.module_utils.config.installed_options import check_files

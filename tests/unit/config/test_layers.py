@@ -65,7 +65,7 @@ def test_yaml_keeps_values_as_they_are():
         (["DEFAULT"], "ini", ["sections", "a list"]),
         ({"DEFAULT": {True: 1}}, "ini", ["True", "quotes"]),
         ({"a": {"b": 1}}, "shell", ["a holds a dict"]),
-        ("text", "yaml", ["options as a dict", "a str"]),
+        ("text", "yaml", ["options must be a dict", "a str"]),
     ],
 )
 def test_a_wrong_shape_is_named_with_file_layer_section_and_option(options, file_format, words):
@@ -157,5 +157,5 @@ def test_a_value_of_the_wrong_type_is_named_as_in_yaml_and_not_by_the_class_that
     class Tagged(list):
         pass
 
-    with pytest.raises(ValueError, match=r"\[libvirt\] must hold options as a dict, not a list"):
+    with pytest.raises(ValueError, match=r"\[libvirt\] must be a dict of names and values, not a list"):
         layers.merge([{"name": "cloud", "source": "x", "options": {"libvirt": Tagged(["x"])}}], "ini", "/etc/nova.conf")

@@ -171,15 +171,20 @@ def test_a_deprecated_option_is_accepted_and_reported(check, options, text):
     assert check(options) == ([], [text])
 
 
-def test_all_installed_options_are_listed(installed, tmp_path):
-    keystoneauth = tmp_path / "keystoneauth1"
-    keystoneauth.mkdir()
-    (keystoneauth / "__init__.py").write_text("class exceptions:\n    NoMatchingPlugin = KeyError\n")
-    (keystoneauth / "loading.py").write_text(
+@pytest.fixture
+def keystoneauth(installed, tmp_path):
+    """Install two plugins of keystoneauth, one of them with options."""
+    package = tmp_path / "keystoneauth1"
+    package.mkdir()
+    (package / "__init__.py").write_text("class exceptions:\n    NoMatchingPlugin = KeyError\n")
+    (package / "loading.py").write_text(
         "from fakenova import Opt\n"
         "get_available_plugin_names = lambda: {'password', 'none'}\n"
         "get_auth_plugin_conf_options = lambda name: [Opt('user-name', old=[('user', None)])] * (name == 'password')\n"
     )
+
+
+def test_all_installed_options_are_listed(keystoneauth):
     listed = installed_options.list_options([["nova.conf"], ["nova.*"]])
     assert listed.auth_plugins == {"none": [], "password": ["user", "user-name"]}
     assert sorted(listed.namespaces) == ["nova.conf", "nova.more"]
@@ -189,6 +194,34 @@ def test_all_installed_options_are_listed(installed, tmp_path):
     assert sections["DEFAULT"]["region_name"] == "[neutron] region_name"
     assert "dash-ed" in sections["DEFAULT"] and "dash_ed" not in sections["DEFAULT"]
     assert "fakenova" not in sys.modules, "nothing is imported here"
+
+
+DPKG_QUERY = """#!/bin/sh
+case "$*" in
+  "--search {directory}") echo "python3-nova: $2" ;;
+  "--show --showformat=\\${{Version}} python3-nova") printf 3:31.0.0-5 ;;
+  *) echo "no path found matching pattern $2" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_the_exported_list_names_the_packages(keystoneauth, run_module, tmp_path, monkeypatch, owned):
+    program = tmp_path / "bin/dpkg-query"
+    program.parent.mkdir()
+    program.write_text(DPKG_QUERY.format(directory=tmp_path / "fakenova-1.0.dist-info" if owned else "/other"))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    result = run_module("option_export", {"namespaces": [["nova.more"]]})
+    if owned:
+        sections = {"agent": {"root_helper": ""}}
+        assert result["options"] == {
+            "packages": {"python3-nova": "3:31.0.0-5"},
+            "namespaces": {"nova.more": {"package": "python3-nova", "sections": sections}},
+            "auth_plugins": {"none": [], "password": ["user", "user-name"]},
+        }
+    else:
+        assert result["failed"] and "dpkg-query --search" in result["msg"] and "no path found" in result["msg"]
 
 
 def test_a_list_is_complete_or_an_error(installed):
