@@ -56,8 +56,8 @@ def cpu_seconds(group: Path) -> float:
 class Scale:
     """A deployed lab with stand-ins, and runs over it."""
 
-    def __init__(self, lab: Lab, most: int, folder: Path) -> None:
-        self.lab, self.most, self.folder = lab, most, folder
+    def __init__(self, lab: Lab, most: int, directory: Path) -> None:
+        self.lab, self.most, self.directory = lab, most, directory
         self.lab.look()
         self.compute = "compute1"
         if not {"compute1", "controller1"} <= set(lab.hosts):
@@ -111,9 +111,9 @@ class Scale:
 
     def site(self, count: int, *options: str) -> tuple:
         """Run site.yml over so many computes; return (seconds, what it said)."""
-        inventory = self.folder / f"hosts-{count}.json"
+        inventory = self.directory / f"hosts-{count}.json"
         inventory.write_text(
-            stand_ins.inventory(self.lab.hosts, self.compute, count - 1, self.folder), encoding="utf-8"
+            stand_ins.inventory(self.lab.hosts, self.compute, count - 1, self.directory), encoding="utf-8"
         )
         begun = self.lab.log.stat().st_size
         command = [PLAYBOOK, "-i", "inventory/lab", "-i", str(inventory), "playbooks/site.yml", *options]
@@ -213,17 +213,17 @@ def main() -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     log = RESULTS / "scale.log"
     log.write_bytes(b"")
-    folder = Path(tempfile.mkdtemp(prefix="nova-bench-"))  # short, for the sockets of ssh
+    directory = Path(tempfile.mkdtemp(prefix="nova-bench-"))  # short, for the sockets of ssh
     try:
         with deployed(os.environ.get("BENCH_LAB", ""), root, log) as lab:
-            scale = Scale(lab, counts[-1] - 1, folder)
+            scale = Scale(lab, counts[-1] - 1, directory)
             with scale.stand_ins():
                 say(f"a first run over {counts[-1]} computes, which gives stand-ins their files; not measured")
                 scale.site(counts[-1], "--forks", "4", "-e", '{"verify_wanted": false}')
                 idle = scale.idle()
                 runs = [scale.measure(count, idle) for _ in range(rounds) for count in counts]
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
     text = report(runs, idle, root)
     result = {"runs": runs, "idle": idle, "slopes": scale_table.slopes(middle(runs))}
     (RESULTS / "scale.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 NAME = "stand-in-"
 PORT = 2222
-FOLDER = "/run/bench"
+DIRECTORY = "/run/bench"
 # In mount and UTS namespaces of its own. The session directory of sshd exists because the machine's own sshd runs.
 BEGIN = """
 mkdir -p "$0/upper" "$0/work"
@@ -48,13 +48,13 @@ def begin_script(compute: str, count: int) -> str:
         unshare = ["unshare", "--uts", "--mount", "--propagation=private", "sh", "-euc", BEGIN]
         unit = ["systemd-run", "--quiet", "--collect", f"--unit=bench-{name}"]
         lines.append(f"ip address replace {where} dev eth0{' nodad' if ':' in where else ''}")
-        lines.append(shlex.join([*unit, *unshare, f"{FOLDER}/{name}", name, where, str(PORT)]))
+        lines.append(shlex.join([*unit, *unshare, f"{DIRECTORY}/{name}", name, where, str(PORT)]))
     return "\n".join(lines) + "\n"
 
 
 def end_script(compute: str, count: int) -> str:
     """Return the shell script for the compute's machine that leaves nothing of its stand-ins."""
-    lines = ["systemctl stop 'bench-*.service'", f"rm -rf {FOLDER}"]
+    lines = ["systemctl stop 'bench-*.service'", f"rm -rf {DIRECTORY}"]
     lines += [f"ip address delete {address(compute, name)} dev eth0 2>/dev/null || :" for name in names(count)]
     return "\n".join(lines) + "\n"
 

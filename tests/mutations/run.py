@@ -68,8 +68,8 @@ def main() -> int:
     mutations = yaml.safe_load(Path(__file__).with_name("mutations.yml").read_text(encoding="utf-8"))
     wanted = [row for row in mutations if not sys.argv[1:] or any(word in row["name"] for word in sys.argv[1:])]
     unnoticed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        tree = copy_tree(Path(folder) / "tree")
+    with tempfile.TemporaryDirectory() as directory:
+        tree = copy_tree(Path(directory) / "tree")
         found = find_red(tree)
         if found:
             raise SystemExit(f"{found} is red without any change; repair it first")
