@@ -170,7 +170,7 @@ def machines(request) -> dict:
 
 @pytest.fixture
 def words(secrets):
-    """Return read(host, directories, user, options): each word as long as a secret in the files that a user can read."""
+    """Return read(host, directories, user, options): each word as long as a secret in files that a user can read."""
     command = leaks.words_command(secrets)
 
     def read(host, directories: str, user: str = "root", options: str = "") -> str:

@@ -31,4 +31,4 @@ def test_every_host_was_read_once_and_changed_in_few_calls(converged):
 def test_the_run_ended_with_a_running_instance(converged):
     names = [row["task"] for row in converged.tasks]
     assert "verify : Verify the cloud with a test instance" in names
-    assert names[-1] == "verify : Show the services, the proof and the guests"
+    assert names[-1] == "verify : Show the services, the steps and the instances"
