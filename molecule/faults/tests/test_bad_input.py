@@ -111,11 +111,11 @@ VARIABLES = {
     ),
     "too little memory": (
         {"preflight_min_memory_mb": 99999999},
-        ["MiB of memory, at least 99999999 MiB wanted"],
+        ["MiB of memory, at least 99999999 MiB required"],
     ),
     "too little disk": (
         {"preflight_min_disk_mb": 99999999},
-        ["MiB free below /var, at least 99999999 MiB wanted"],
+        ["MiB free below /var, at least 99999999 MiB required"],
     ),
     "clock": (
         {"preflight_max_clock_skew": 0},
@@ -285,7 +285,7 @@ def test_every_problem_of_every_host_is_in_one_message(refusal):
     said = refusal("--extra-vars", json.dumps({"config_overrides": options, "preflight_min_memory_mb": 99999999}))
     for host in ("controller1", "compute1"):
         assert f"{host}: extra variables, --extra-vars: [DEFAULT] my_ipp" in said
-        assert re.search(rf"{host}: \d+ MiB of memory, at least 99999999 MiB wanted", said), said
+        assert re.search(rf"{host}: \d+ MiB of memory, at least 99999999 MiB required", said), said
         assert f"{host}: /etc/nova/api-paste.ini: layer" in said
     assert "config_overrides names /etc/nova/nova.cnf, but no host" in said
 
