@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which databases, accounts and rights are missing, told from what a server shows."""
+"""The databases, accounts and rights that a server lacks."""
 
 from __future__ import annotations
 
 import pytest
 from ansible.module_utils.database import database_accounts
+from ansible.module_utils.database.database_accounts import Account, Right, State
 
 GLANCE = {"name": "glance", "user": "glance", "password": "s3cret-of-glance", "hosts": ["%"]}
-WHO = ("glance", "%")
+WHO = Account("glance", "%")
 
 
 def state(**changes):
-    """A server where GLANCE is complete, but for the changes."""
+    """Return the state of a server where GLANCE is complete, but for the changes."""
     complete = {
         "databases": {"mysql", "glance"},
         "accounts": {WHO: database_accounts.native_hash("s3cret-of-glance")},
-        "rights": {(WHO, "glance")},
+        "rights": {Right(WHO, "glance")},
     }
-    return {**complete, **changes}
+    return State(**{**complete, **changes})
 
 
 def test_the_hash_is_the_one_of_the_server():
@@ -26,30 +27,32 @@ def test_the_hash_is_the_one_of_the_server():
 
 
 def test_a_complete_server_needs_nothing():
-    assert database_accounts.missing([GLANCE], state()) == []
+    missing = database_accounts.missing([GLANCE], state())
+    assert missing.created == missing.updated == []
 
 
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({"databases": {"mysql"}}, "database"),
-        ({"accounts": {}}, "account"),
-        ({"accounts": {WHO: database_accounts.native_hash("the one before")}}, "password"),
-        ({"accounts": {WHO: "unix_socket"}}, "password"),
+        ({"databases": {"mysql"}}, "databases"),
+        ({"accounts": {}}, "accounts"),
+        ({"accounts": {WHO: database_accounts.native_hash("the one before")}}, "passwords"),
+        ({"accounts": {WHO: "unix_socket"}}, "passwords"),
         ({"rights": set()}, "rights"),
     ],
 )
-def test_each_lack_is_seen_alone(changes, kind):
-    assert [entry[0] for entry in database_accounts.missing([GLANCE], state(**changes))] == [kind]
+def test_each_difference_is_found_alone(changes, kind):
+    missing = vars(database_accounts.missing([GLANCE], state(**changes)))
+    assert [name for name, entries in missing.items() if entries] == [kind]
 
 
-def test_an_account_of_several_databases_is_made_once_and_before_its_rights():
+def test_an_account_of_several_databases_is_created_once_and_before_its_rights():
     databases = [{**GLANCE, "name": name, "hosts": ["%", "localhost"]} for name in ("nova", "nova_api")]
-    kinds = [kind for kind, _subject in database_accounts.missing(databases, database_accounts.nothing())]
+    kinds = [line.split()[0] for line in database_accounts.missing(databases, State()).created]
     assert kinds == ["database"] * 2 + ["account"] * 2 + ["rights"] * 4
 
 
-def test_a_name_in_a_grant_matches_itself_alone():
+def test_a_name_in_a_grant_matches_only_itself():
     assert database_accounts.pattern("nova_api") == "nova\\_api"
 
 
@@ -61,13 +64,13 @@ def test_two_passwords_for_one_account_are_an_error(run_module):
     assert "s3cret" not in str(result)
 
 
-def test_a_name_that_would_break_out_of_a_statement_is_an_error(run_module):
+def test_a_name_that_would_escape_from_a_statement_is_an_error(run_module):
     result = run_module("service_databases", {"databases": [{**GLANCE, "name": "a`; DROP DATABASE mysql"}]})
     assert result["failed"]
     assert "database name" in result["msg"]
 
 
-def test_an_empty_machine_is_predicted_and_its_passwords_are_hidden(run_module, tmp_path):
+def test_an_empty_host_is_predicted_and_its_passwords_are_hidden(run_module, tmp_path):
     arguments = {"databases": [GLANCE], "login_socket": str(tmp_path / "no.sock")}
     result = run_module("service_databases", arguments, check=True)
     assert result["changed"]
