@@ -23,11 +23,7 @@ options:
     required: true
     suboptions:
       url: {description: URL to request with GET., type: str, required: true}
-      status:
-        description: The endpoint is ready when it returns one of these.
-        type: list
-        elements: int
-        default: [200]
+      status: {description: Statuses of an endpoint that is ready., type: list, elements: int, default: [200]}
       name: {description: Name of the service, for messages; by default the URL., type: str}
   timeout: {description: Seconds after which an endpoint that is not ready is an error., type: float, default: 120}
   interval: {description: Seconds between two tries., type: float, default: 0.5}

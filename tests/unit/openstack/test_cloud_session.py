@@ -16,6 +16,8 @@ from ansible.module_utils.smoke import resources
 
 
 class Answers(BaseHTTPRequestHandler):
+    """Answers by path, and the requests that came."""
+
     plan, seen = {}, []
 
     def answer(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The session with Keystone: what it repeats, what it does not, and what it tells. Real sockets."""
+"""The session with Keystone: what it repeats, and its errors. Real sockets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ansible.module_utils.openstack.session import Identity
 
 @pytest.fixture
 def server():
-    """Return serve(*answers): a URL, and the list of requests that came; each connection gets the next answer.
+    """Return a function that starts a server and returns its URL and the list of the requests that it gets.
 
-    An answer is (status, body, headers), or None to drop the connection without a word.
+    Each connection gets the next answer: status, body and headers, or None to drop the connection.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     requests = []
@@ -51,7 +51,7 @@ def server():
 
 
 def session(url, **options):
-    """A session that is logged in."""
+    """Return a session that is logged in."""
     opened = Identity(url, **options)
     opened.token = "token"
     return opened
@@ -74,13 +74,13 @@ def test_creating_is_not_repeated_because_it_may_have_happened(server):
 def test_a_login_is_repeated_and_gives_the_token_of_the_header(server):
     answer = (201, '{"token": {"user": {"id": "u"}}}', ["X-Subject-Token: abc"])
     url, requests = server(None, answer)
-    token, good_for = Identity(url).authenticate("nova", "pw", "Default", "service", "Default")
-    assert (token, good_for["user"]["id"]) == ("abc", "u")
+    token, content = Identity(url).authenticate("nova", "pw", "Default", "service", "Default")
+    assert (token, content["user"]["id"]) == ("abc", "u")
     scope = json.loads(requests[-1][1])["auth"]["scope"]
     assert scope == {"project": {"name": "service", "domain": {"name": "Default"}}}
 
 
-def test_a_refusal_tells_the_words_of_the_service_and_no_password(server):
+def test_a_refusal_has_the_text_of_keystone_and_no_password(server):
     url, _requests = server((401, '{"error": {"message": "The request you have made requires authentication."}}', []))
     with pytest.raises(HttpError, match="requires authentication") as error:
         Identity(url).authenticate("nova", "s3cret-pw", "Default")
@@ -88,7 +88,7 @@ def test_a_refusal_tells_the_words_of_the_service_and_no_password(server):
     assert "s3cret-pw" not in str(error.value)
 
 
-def test_names_are_quoted_into_the_address(server):
+def test_names_are_quoted_in_the_url(server):
     url, requests = server((200, '{"users": []}', []), (204, "", []))
     opened = session(url + "/v3/")
     opened.get("users", name="a b&c")
@@ -100,13 +100,13 @@ def test_names_are_quoted_into_the_address(server):
 
 
 def free_port():
-    """A port where nobody listens."""
+    """Return a port where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
 def arguments(url):
-    """One user of a cloud at the URL."""
+    """Return the arguments for one user of the cloud at a URL."""
     auth = {"auth_url": url, "username": "admin", "password": "s3cret-of-admin", "project_name": "admin"}
     user = {"name": "nova", "password": "s3cret-of-nova", "project": "service", "roles": ["admin"]}
     return {"auth": auth, "users": [user], "projects": [{"name": "service"}]}
@@ -118,11 +118,11 @@ def test_a_cloud_that_is_not_there_yet_is_predicted_only_in_check_mode(run_modul
     assert predicted["created"] == ["project service", "user nova", "role admin of nova on service"]
     run = run_module("openstack_identity", arguments(url))
     assert run["failed"]
-    assert "does not answer" in run["msg"]
+    assert "Keystone does not answer" in run["msg"]
     assert "s3cret" not in str(predicted) + str(run)
 
 
-def test_a_wrong_password_of_the_administrator_is_told_as_such(run_module, server):
+def test_a_wrong_password_of_the_administrator_is_named(run_module, server):
     refusal = (401, '{"error": {"message": "requires authentication"}}', [])
     url, _requests = server(refusal, refusal)
     result = run_module("openstack_identity", arguments(url), check=True)
@@ -137,4 +137,4 @@ def test_a_broken_identity_service_is_predicted_only_in_check_mode(run_module, s
     predicted = run_module("openstack_identity", arguments(url), check=True)
     assert predicted["created"] == ["project service", "user nova", "role admin of nova on service"]
     run = run_module("openstack_identity", arguments(url))
-    assert run["failed"] and "The identity service refused: " in run["msg"]
+    assert run["failed"] and "Keystone refused a request: " in run["msg"]
