@@ -122,7 +122,8 @@ def components() -> dict:
     """Return every component, by name, for a host in all groups."""
     plan = project.plan_of("all-in-one", list(project.RELEASES)[-1])
     declared, common = plan.value("deploy_plan_components"), plan.value("deploy_plan_common")
-    return {name: project.Component(name, declared[name], plan.shape.host, plan.cloud, common) for name in declared}
+    place = project.Place(plan.shape.host, plan.cloud, common)
+    return {name: project.Component(name, declared[name], place) for name in declared}
 
 
 def path_table() -> str:

@@ -21,11 +21,11 @@ VARIABLES = {
     ),
     "unknown component": (
         {"nova_controller_services": [*SERVICES, "frobnicator"]},
-        ["nova_controller_services names frobnicator; the catalog has api, metadata, conductor, scheduler, "],
+        ["nova_controller_services has frobnicator; choose from api, metadata, conductor, scheduler, "],
     ),
     "cert": (
         {"nova_controller_services": [*SERVICES, "cert"]},
-        ["cert is not part of epoxy", "the last release with it was ocata", "410 Gone", "Take it out of"],
+        ["cert is not part of epoxy", "the last release with it was ocata", "410 Gone", "Remove it from"],
     ),
     "consoleauth": (
         {"nova_controller_services": [*SERVICES, "consoleauth"]},
@@ -106,7 +106,7 @@ VARIABLES = {
         {"config_overrides": {NOVA: {"libvirt": {"cpu_mode": {"a": "b"}}}, "nova.conf": {}}},
         [
             "config_overrides of extra variables (--extra-vars): /etc/nova/nova.conf: [libvirt] cpu_mode holds a dict",
-            "nova.conf is no absolute path of a file, such as /etc/nova/nova.conf",
+            "nova.conf is not the absolute path of a file, such as /etc/nova/nova.conf",
         ],
     ),
     "too little memory": (

@@ -44,7 +44,7 @@ def test_a_host_whose_name_does_not_resolve_is_refused(refusal, spoil):
 def test_two_hosts_with_the_same_host_name_are_refused(refusal, spoil):
     spoil("compute1", "hostname controller1", "hostname compute1")
     said = refusal()
-    assert "controller1 and compute1 both call themselves controller1" in said
+    assert "controller1 and compute1 are both called controller1" in said
     assert "hostnamectl hostname NAME" in said
 
 

@@ -9,18 +9,18 @@ import bench
 import bench_table
 import project
 import pytest
-from ansible.module_utils.plan import host_state
+from ansible.module_utils.plan.stage_table import NAMES
 
 BASELINE = project.ROOT / "tests/bench/baseline"
 
 
-@pytest.mark.parametrize("stage", host_state.NAMES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_every_stage_of_a_deployment_has_a_row(stage):
     assert bench_table.row_of_stage(stage) not in (bench_table.REST, bench_table.CHECKS)
 
 
 def test_the_stages_of_the_rows_are_those_that_there_are():
-    assert sorted(stage for stages in bench_table.STAGES.values() for stage in stages) == sorted(host_state.NAMES)
+    assert sorted(stage for stages in bench_table.STAGES.values() for stage in stages) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("role", ["cloud", "preflight", "nova_hypervisor"])
