@@ -1,6 +1,5 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Bring the schemas and first rows of services to what their installed packages want."""
 
 from __future__ import annotations
 
@@ -9,16 +8,17 @@ module: db_bootstrap
 short_description: Database schemas and first rows of services
 description:
   - Runs the commands that a service needs once, or once per release, before it can start. Each step names its outcome,
-    and runs only when that outcome is not there yet. The steps of a service run in their order, the services side by
-    side.
-  - The outcome of a schema is compared with the alembic scripts of the installed package, which are read, never
-    imported. So a run right after an upgrade of the package migrates, and any later one asks a single row.
-  - A first migration that died halfway leaves tables that no second try can pass. Before it starts one on an empty
-    database, this module leaves the view C(nova_ansible_first_sync) there, and removes it afterwards. Where it is
-    found with a schema that never got to its first heads, every table of that database is dropped and the step starts
-    again. A database that was complete once is never emptied.
-  - While a service's steps run, a lock is held that outlives this module if it is killed, so that a second run waits
-    for the command that is still at work.
+    and runs only when that outcome is not there yet. The steps of a service run in their order, the services in
+    parallel.
+  - The revision of a database is compared with the alembic migrations of the installed package, which are read, never
+    imported. So the run after an upgrade of the package migrates, and each later run only queries one row.
+  - B(Can drop all tables of a database.) An interrupted first migration leaves tables that a second attempt cannot
+    pass. So before the first migration of a database without tables, this module creates the view
+    C(nova_ansible_first_sync) in it, and removes the view when the migration is complete. When a later run finds the
+    view, and the database has not recorded all revisions that this first migration was to reach, it drops every table
+    and migrates again. A database without the view, or one that was complete once, is never emptied.
+  - The steps of a service hold a lock that a running command keeps even if this module is killed, so that a second run
+    waits for the command.
   - When one service fails, the others still finish; then all failures are reported.
 options:
   services:
@@ -32,25 +32,25 @@ options:
         type: str
         required: true
       user:
-        description: Unix user that runs the commands. Run a step as root with O(services[].steps[].user).
+        description: Unix user that runs the commands; O(services[].steps[].user) overrides it.
         type: str
         default: root
       steps:
-        description: Commands, in order. A step has at least one of C(schema), C(row) and C(creates).
+        description: Commands, in order. A step needs at least one of C(schema), C(row) and C(creates).
         type: list
         elements: dict
         required: true
         suboptions:
           argv:
-            description: The command, without any secret. A name of C(values) is replaced by what its query finds.
+            description: The command, without secrets. A name of C(values) is replaced by the result of its query.
             type: list
             elements: str
             required: true
           user:
-            description: Unix user of this step, where it is not the service's.
+            description: Unix user of this step, if it is not that of the service.
             type: str
           environment:
-            description: Variables with secrets for the command. All values are masked.
+            description: Environment variables of the command, for secrets. All values are masked.
             type: dict
             default: {}
           schema:
@@ -64,7 +64,7 @@ options:
                 type: str
                 required: true
               versions:
-                description: Folders of the alembic scripts; folders below them are read too.
+                description: Directories of the alembic migrations, with their subdirectories.
                 type: list
                 elements: path
                 required: true
@@ -79,8 +79,8 @@ options:
             description: Path that exists after the step.
             type: path
           values:
-            description: Values that the command needs from a database. Each replaces its name in C(argv) by the first
-              column of the first row of its query. In check mode, a step whose values are not there is not predicted.
+            description: Values that the command needs from a database. Each replaces its name in C(argv) with the first
+              column of the first row of its query. In check mode, a step whose values are missing is not predicted.
             type: list
             elements: dict
             default: []
@@ -90,19 +90,20 @@ options:
               query: {description: "The query, with %s for each parameter.", type: str, required: true}
               params: {description: Parameters., type: list, elements: str, default: []}
   timeout:
-    description: Seconds that one step may take, and that a service waits for the steps of an earlier run.
+    description: Seconds that one step may take, and to wait for the steps of an earlier run.
     type: int
     default: 900
-requirements: ["PyMySQL (python3-pymysql) on the target"]
+requirements: ["PyMySQL (python3-pymysql) on the managed host"]
 attributes:
   check_mode:
-    description: Predicts which steps a run would start. Without a server, all whose outcome lies in a database. On the
-      server's own machine, an account or a password that does not exist yet is no obstacle, root looks over the socket.
+    description: Predicts which steps a run would start; without a server, all whose outcome is in a database. On the
+      host of the server, databases are read as root over its socket when an account or password does not exist yet.
     support: full
   diff_mode:
-    description: Shows each outcome before and after.
+    description: Shows each step with the reason why it runs.
     support: full
-author: [nova-ansible]
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
@@ -170,7 +171,7 @@ EXAMPLES = r"""
             schema:
               - url: "{{ nova_api_database_url }}"
                 versions: [/usr/lib/python3/dist-packages/nova/db/api/migrations/versions]
-          # Nova fills {username} and the others from its own configuration, so a new password changes no row.
+          # Nova replaces {username} and the others from its configuration, so a new password changes no row.
           # [database] connection must name its port for {port}. /nova_cell0 is fixed: it names the other cell.
           - argv:
               - nova-manage
@@ -180,7 +181,7 @@ EXAMPLES = r"""
             row:
               url: "{{ nova_api_database_url }}"
               query: SELECT 1 FROM cell_mappings WHERE uuid = '00000000-0000-0000-0000-000000000000'
-          # For a row of an earlier life with other contents. Without --transport-url, cell0 would get the real queue.
+          # For a row of an earlier deployment. Without --transport-url, cell0 would get the real transport URL.
           - argv:
               - nova-manage
               - cell_v2
@@ -236,7 +237,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ran:
-  description: The steps that ran, in check mode those that would.
+  description: The steps that ran with their duration in seconds, in check mode those that would run without it.
   returned: always
   type: list
   elements: dict

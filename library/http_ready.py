@@ -1,32 +1,33 @@
+#!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Wait until HTTP services answer."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: http_ready
-short_description: Wait until HTTP services answer
+short_description: Wait until HTTP endpoints are ready
 description:
-  - Asks all addresses side by side, again and again, until each has given one of the wanted statuses once.
+  - Sends requests to all endpoints in parallel, and repeats them until each has returned a wanted status once.
   - An open port is not enough; uWSGI listens long before its application is loaded.
   - Redirections are not followed and proxies of the environment are not used.
-author: nova-ansible contributors
+author:
+  - nova-ansible contributors
 attributes:
-  check_mode: {support: full, description: "Asks each address once and never fails; see RV(not_ready)."}
+  check_mode: {support: full, description: "Tries each endpoint once and never fails; see RV(not_ready)."}
   diff_mode: {support: none, description: "Changes nothing."}
 options:
   endpoints:
-    description: What shall answer.
+    description: Endpoints to wait for.
     type: list
     elements: dict
     required: true
     suboptions:
-      url: {description: Address to ask with GET., type: str, required: true}
-      status: {description: Any of these statuses ends the wait., type: list, elements: int, default: [200]}
-      name: {description: What answers there, for messages. By default the address., type: str}
-  timeout: {description: Seconds after which an address that has not answered is an error., type: float, default: 120}
+      url: {description: URL to request with GET., type: str, required: true}
+      status: {description: Statuses of an endpoint that is ready., type: list, elements: int, default: [200]}
+      name: {description: Name of the service, for messages; by default the URL., type: str}
+  timeout: {description: Seconds after which an endpoint that is not ready is an error., type: float, default: 120}
   interval: {description: Seconds between two tries., type: float, default: 0.5}
-  validate_certs: {description: Whether the certificate of an https address is checked., type: bool, default: true}
+  validate_certs: {description: Whether the certificate of an https URL is checked., type: bool, default: true}
   ca_path: {description: File of certificate authorities to trust instead of the system's., type: path}
 """
 
@@ -41,13 +42,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 endpoints:
-  description: What each address gave in the end and how long it took; V(status) is null when there was no answer.
+  description: >-
+    The last answer of each endpoint, in the order of the parameter. V(status) is null when there was none; V(text) is
+    the status line, or why there was no answer; V(seconds) and V(tries) say how long it took.
   returned: always
   type: list
   elements: dict
-  sample: [{name: keystone, url: "http://10.77.0.11:5000/v3", status: 200, said: "200 OK", seconds: 1.52, tries: 3}]
+  sample: [{name: keystone, url: "http://10.77.0.11:5000/v3", status: 200, text: "200 OK", seconds: 1.52, tries: 3}]
 not_ready:
-  description: Names of what has not given a wanted status.
+  description: Names of the endpoints that did not return a wanted status.
   returned: always
   type: list
   elements: str

@@ -1,20 +1,19 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Wait for computes to register, and map them into their cell."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nova_compute_hosts
-short_description: Registered and mapped computes
+short_description: Wait for compute hosts and map them into their cell
 description:
-  - Waits until each named nova-compute has registered in the cell's database and reports, maps those that no cell has
-    yet, and waits until each shows its hypervisor. Runs on a controller, once per cloud.
-  - Without a missing host this costs four queries; C(nova-manage cell_v2 discover_hosts) is started only for one.
-  - In check mode nothing is waited for; a host without a mapping counts as one that would be mapped.
+  - Waits until the nova-compute of each host has registered in the cell's database and reports, maps the hosts that are
+    in no cell, and waits until each shows its hypervisor. Runs on a controller, once per cloud.
+  - When all hosts are mapped, this takes four queries; C(nova-manage cell_v2 discover_hosts) runs only otherwise.
+  - Check mode does not wait; a host without a mapping counts as one that would be mapped.
 options:
   computes:
-    description: Host names as nova-compute registers them (option C(host) of nova.conf, else the name of the machine).
+    description: Host names as nova-compute registers them (option C(host) of nova.conf, else the hostname).
     type: list
     elements: str
     required: true
@@ -23,7 +22,7 @@ options:
     type: str
     required: true
   cell_database_url:
-    description: Database of the cell where the computes register, as SQLAlchemy's URL.
+    description: Database of the cell where the compute hosts register, as SQLAlchemy's URL.
     type: str
     required: true
   timeout:
@@ -31,7 +30,7 @@ options:
     type: int
     default: 120
   interval:
-    description: Seconds between two looks.
+    description: Seconds between two queries.
     type: float
     default: 0.3
   down_after:
@@ -42,7 +41,7 @@ options:
     description: Unix user that runs nova-manage.
     type: str
     default: nova
-requirements: ["PyMySQL (python3-pymysql) on the target"]
+requirements: ["PyMySQL (python3-pymysql) on the managed host"]
 attributes:
   check_mode:
     description: Predicts which hosts a run would map.
@@ -50,11 +49,12 @@ attributes:
   diff_mode:
     description: Lists the hosts that are mapped.
     support: full
-author: [nova-ansible]
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
-- name: Map the computes into their cell
+- name: Map the compute hosts into their cell
   nova_compute_hosts:
     computes: [compute1, compute2]
     api_database_url: "{{ nova_api_database_url }}"
@@ -63,7 +63,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 mapped:
-  description: Hosts that this run mapped, in check mode those it would.
+  description: Hosts that this run mapped, in check mode those it would map.
   returned: always
   type: list
   elements: str

@@ -1,6 +1,5 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Projects, roles, users, services and endpoints in Keystone."""
 
 from __future__ import annotations
 
@@ -8,16 +7,16 @@ DOCUMENTATION = r"""
 module: openstack_identity
 short_description: Projects, users, services and endpoints of OpenStack
 description:
-  - Creates what is missing of projects, roles, users with their roles on a project, services and endpoints, and updates
-    what differs. Removes nothing but endpoints that exist twice.
-  - Logs in as each user with the wanted password and project, all side by side. What Keystone answers tells at once
-    whether the user, its password, its project and its roles are as wanted; only a user whose login fails is looked at
-    closer. Projects, roles, services and endpoints are listed once each.
+  - Creates missing projects, roles, users with their roles on a project, services and endpoints, and updates those
+    that differ. Removes only duplicate endpoints.
+  - Logs in as each user with the wanted password and project, all in parallel. Keystone's answer shows whether the
+    user, its password, its project and its roles are as wanted; only a user whose login fails needs more requests.
+    Projects, roles, services and endpoints are listed once each.
   - Two services of one type are an error, because other services choose by type.
   - In check mode, where Keystone does not answer, everything counts as missing.
 options:
   auth:
-    description: How to log in as an administrator.
+    description: Credentials of an administrator.
     type: dict
     required: true
     suboptions:
@@ -25,12 +24,12 @@ options:
       username: {description: Name of the administrator., type: str, required: true}
       password: {description: The administrator's password., type: str, required: true}
       previous_password:
-        description: The password before a rotation. Where only this one is accepted, the new one is set.
+        description: The password before a rotation. If Keystone accepts only this one, O(auth.password) is set.
         type: str
       project_name: {description: Project of the administrator., type: str, required: true}
       user_domain_name: {description: Domain of the administrator., type: str, default: Default}
       project_domain_name: {description: Domain of the project., type: str, default: Default}
-      ca_file: {description: File of the authority that signed the certificate., type: path}
+      ca_file: {description: File of certificate authorities to trust instead of the system's., type: path}
       verify: {description: Whether to check the certificate., type: bool, default: true}
   region:
     description: Region of the endpoints. It is created with the first endpoint.
@@ -43,8 +42,8 @@ options:
     default: []
     suboptions:
       name: {description: Name of the project., type: str, required: true}
-      domain: {description: Name of its domain., type: str, default: Default}
-      description: {description: Its description., type: str}
+      domain: {description: Name of the domain., type: str, default: Default}
+      description: {description: Description., type: str}
   roles:
     description: The wanted roles.
     type: list
@@ -57,11 +56,11 @@ options:
     default: []
     suboptions:
       name: {description: Name of the user., type: str, required: true}
-      password: {description: Its password., type: str, required: true}
-      domain: {description: Name of its domain., type: str, default: Default}
-      project: {description: Project on which it has its roles., type: str}
+      password: {description: Password of the user., type: str, required: true}
+      domain: {description: Name of the domain., type: str, default: Default}
+      project: {description: Project on which the user has its roles., type: str}
       project_domain: {description: Domain of that project., type: str, default: Default}
-      roles: {description: Its roles there., type: list, elements: str, default: []}
+      roles: {description: Roles of the user on the project., type: list, elements: str, default: []}
   services:
     description: The wanted services.
     type: list
@@ -69,8 +68,8 @@ options:
     default: []
     suboptions:
       name: {description: Name of the service., type: str, required: true}
-      type: {description: "Its type, by which clients find it.", type: str, required: true}
-      description: {description: Its description., type: str}
+      type: {description: "Type of the service, by which clients find it.", type: str, required: true}
+      description: {description: Description., type: str}
       endpoints:
         description: URLs of its endpoints.
         type: dict
@@ -86,7 +85,8 @@ attributes:
   diff_mode:
     description: Lists what changes, without passwords.
     support: full
-author: [nova-ansible]
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
@@ -120,13 +120,13 @@ created:
   elements: str
   sample: ["user nova", "role admin of nova on service", "service nova", "public endpoint of nova"]
 updated:
-  description: Objects that differed.
+  description: Objects that differed, with the names of what differed.
   returned: success
   type: list
   elements: str
-  sample: ["user nova: password", "public endpoint of nova"]
+  sample: ["user nova: password", "public endpoint of nova: url"]
 removed:
-  description: Endpoints that existed twice.
+  description: Duplicate endpoints.
   returned: success
   type: list
   elements: str

@@ -1,45 +1,46 @@
+#!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Wait until somebody consumes a queue of RabbitMQ."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: queue_consumers
-short_description: Wait until somebody consumes a queue of RabbitMQ
+short_description: Wait until queues of RabbitMQ have a consumer
 description:
-  - Asks the broker, again and again, until each queue exists and has a consumer. A service that takes remote calls is
-    ready then; its unit says so seconds earlier. Who calls before waits for an answer that nobody gives, a minute long.
-  - Declares nothing and takes nothing from a queue.
-author: nova-ansible contributors
+  - Queries RabbitMQ until each queue exists and has a consumer. Only then does a service answer remote calls; its unit
+    is active seconds earlier, and a call in between waits for its timeout, a minute, without an answer.
+  - Declares no queue and takes no message.
+author:
+  - nova-ansible contributors
 attributes:
-  check_mode: {support: full, description: "Asks once and never fails; see RV(unserved)."}
+  check_mode: {support: full, description: "Queries once and never fails; see RV(unserved)."}
   diff_mode: {support: none, description: "Changes nothing."}
 options:
   queues:
-    description: Queues, and the account that may look at each.
+    description: The queues, each with an account that may query it.
     type: list
     elements: dict
     required: true
     suboptions:
       queue: {description: Name of the queue., type: str, required: true}
-      served_by: {description: Unit that consumes it; for messages., type: str, required: true}
+      served_by: {description: Unit that consumes it, for messages., type: str, required: true}
       messaging:
-        description: The broker, and an account of the service.
+        description: RabbitMQ and an account of the service.
         type: dict
         required: true
         suboptions:
-          address: {description: Address., type: str, required: true}
+          address: {description: Address of RabbitMQ., type: str, required: true}
           port: {description: TCP port., type: int, default: 5672}
-          user: {description: Account., type: str, required: true}
+          user: {description: User name., type: str, required: true}
           password: {description: Its password., type: str, required: true}
           vhost: {description: Virtual host., type: str, default: /}
   timeout: {description: Seconds after which a queue without a consumer is an error., type: float, default: 120}
   interval: {description: Seconds between two tries., type: float, default: 0.3}
-requirements: ["amqp (python3-amqp) on the target; every OpenStack service that uses a queue brings it"]
+requirements: ["amqp (python3-amqp) on the managed host; every OpenStack service that uses a queue brings it"]
 """
 
 EXAMPLES = r"""
-- name: Wait until remote calls are answered
+- name: Wait for the consumers of the RPC queues
   queue_consumers:
     queues:
       - queue: conductor
@@ -49,11 +50,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 unserved:
-  description: Queues that nobody consumes.
+  description: Queues without a consumer.
   returned: always
   type: list
   elements: str
-seconds: {description: How long it took until all were consumed., returned: always, type: float}
+seconds: {description: How many seconds it took until each had a consumer., returned: always, type: float}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -1,55 +1,54 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Accounts of a RabbitMQ broker."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rabbitmq_users
-short_description: Accounts of a RabbitMQ broker
+short_description: Users of RabbitMQ
 description:
-  - Creates accounts and virtual hosts, and sets passwords, tags and permissions that differ. Removes the account guest.
-  - Runs on a broker's machine. The quick look is a login over AMQP as each account that also creates, writes, reads and
-    removes a queue of its own; only what fails there is looked at with rabbitmqctl, which costs seconds.
-  - The broker gets the hash of a password in a file that only its user can read, never the password on a command line.
-  - In check mode on a machine without a broker, every account counts as missing.
+  - Creates users and virtual hosts, and sets passwords, tags and permissions that differ. Removes the user guest.
+  - Runs on the host of RabbitMQ. It first logs in over AMQP as each user and creates, writes, reads and deletes a
+    temporary queue; it runs rabbitmqctl, which takes seconds, only when one of these fails.
+  - RabbitMQ gets the hash of a password in a file that only its Unix user can read, never a password on a command line.
+  - In check mode on a host without RabbitMQ, every user counts as missing.
 options:
   users:
-    description: The wanted accounts.
+    description: The wanted users.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: Name of the account.
+        description: Name of the user.
         type: str
         required: true
       password:
-        description: Its password.
+        description: Password of the user.
         type: str
         required: true
       vhost:
-        description: Virtual host on which it gets all permissions.
+        description: Virtual host on which the user has all permissions.
         type: str
         default: /
       tags:
-        description: Its tags. An account with tags is always looked at with rabbitmqctl.
+        description: Tags of the user. A user with tags is always checked with rabbitmqctl.
         type: list
         elements: str
         default: []
   host:
-    description: Address where the broker listens, for the quick look.
+    description: Address where RabbitMQ listens, for the logins over AMQP.
     type: str
     default: localhost
   port:
-    description: Port where the broker listens without TLS, for the quick look. 0 skips the quick look.
+    description: Port where RabbitMQ listens without TLS, for the logins over AMQP. 0 means no logins, only rabbitmqctl.
     type: int
     default: 5672
   remove_guest:
-    description: Whether to remove the account guest, which every new broker has with a known password.
+    description: Whether to remove the user guest, which a new server has with a known password.
     type: bool
     default: true
-requirements: ["amqp (python3-amqp) on the target, for the quick look; without it rabbitmqctl is asked"]
+requirements: ["amqp (python3-amqp) on the managed host, for the logins; without it, only rabbitmqctl is used"]
 attributes:
   check_mode:
     description: Predicts what a run would do.
@@ -57,36 +56,37 @@ attributes:
   diff_mode:
     description: Lists what changes, without passwords.
     support: full
-author: [nova-ansible]
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
-- name: Create the broker's account of OpenStack
+- name: Create the user of Nova
   rabbitmq_users:
     host: 10.77.0.11
     users:
-      - {name: openstack, password: "{{ rabbitmq_password }}"}
+      - {name: nova, password: "{{ nova_messaging_password }}"}
 """
 
 RETURN = r"""
 created:
-  description: Virtual hosts, accounts and permissions that were missing.
+  description: Virtual hosts, users and permissions that were missing.
   returned: success
   type: list
   elements: str
-  sample: ["account openstack", "permissions of openstack on /"]
+  sample: ["user nova", "permissions of nova on /"]
 updated:
-  description: Accounts whose password or tags were others.
+  description: Users whose password or tags were different.
   returned: success
   type: list
   elements: str
-  sample: ["account openstack: password"]
+  sample: ["user nova: password"]
 removed:
-  description: Accounts that were removed.
+  description: Users that were removed.
   returned: success
   type: list
   elements: str
-  sample: ["account guest"]
+  sample: ["user guest"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

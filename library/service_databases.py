@@ -1,6 +1,5 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Create the databases of services and their accounts."""
 
 from __future__ import annotations
 
@@ -8,17 +7,17 @@ DOCUMENTATION = r"""
 module: service_databases
 short_description: Databases of services, their accounts and rights
 description:
-  - Creates each database with one account that owns it, and gives an account whose password differs the wanted one.
-  - One connection and three queries tell what is missing; nothing else is sent to the server when nothing is.
+  - Creates each database with an account that owns it, and sets the password of an account where it differs.
+  - Three queries on one connection find what is missing; when nothing is, nothing else is sent to the server.
   - Never removes a database, an account or a right.
-  - In check mode on a machine without a server, everything counts as missing.
+  - In check mode on a host without a server, everything counts as missing.
 options:
   login_user:
     description: Account that may create databases and accounts.
     type: str
     default: root
   login_password:
-    description: Its password; not needed for root over the socket.
+    description: Password of the account; not needed for root over the socket.
     type: str
   login_host:
     description: Address of the server. Without it, O(login_socket) is used.
@@ -28,7 +27,7 @@ options:
     type: int
     default: 3306
   login_socket:
-    description: Socket of a server on this machine.
+    description: Socket of a server on this host.
     type: path
     default: /run/mysqld/mysqld.sock
   databases:
@@ -42,7 +41,7 @@ options:
         type: str
         required: true
       user:
-        description: Account that gets all rights on it. Several databases may share one.
+        description: Account that gets all rights on the database. Databases may share one.
         type: str
         required: true
       password:
@@ -50,19 +49,19 @@ options:
         type: str
         required: true
       hosts:
-        description: Hosts that the account may come from, as the server writes them.
+        description: Hosts that the account may connect from, as the server writes them.
         type: list
         elements: str
         default: ["%", localhost]
   charset:
-    description: Character set of a database when it is created.
+    description: Character set of a new database.
     type: str
     default: utf8mb3
   collation:
-    description: Collation of a database when it is created.
+    description: Collation of a new database.
     type: str
     default: utf8mb3_general_ci
-requirements: ["PyMySQL (python3-pymysql) on the target"]
+requirements: ["PyMySQL (python3-pymysql) on the managed host"]
 attributes:
   check_mode:
     description: Predicts what a run would do.
@@ -70,7 +69,8 @@ attributes:
   diff_mode:
     description: Lists what is created or updated, without passwords.
     support: full
-author: [nova-ansible]
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""

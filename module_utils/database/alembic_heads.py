@@ -1,18 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a folder of alembic migrations without importing them: what a fully migrated database records."""
+"""Read alembic migrations without importing them, and tell what a fully migrated database records."""
 
 from __future__ import annotations
 
 import ast
 import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible.module_utils.message import Message, OperatorError
 
 FIELDS = ("revision", "down_revision", "depends_on")
 
 
-def revision_of(source):
-    """(revision, set of the revisions before it) of one migration script; None for any other Python file."""
-    values = {}
+class Unreadable(OperatorError):
+    """A migration is no Python, or computes its revision."""
+
+
+def revision_of(source: str) -> tuple[str, set[str]] | None:
+    """Return revision and direct predecessors of a migration, None for another Python file.
+
+    Raise SyntaxError or ValueError for a source that cannot be read, or computes one of these.
+    """
+    values: dict[str, Any] = {}
     for node in ast.parse(source).body:
+        value: ast.expr | None
         if isinstance(node, ast.Assign):
             names, value = [target.id for target in node.targets if isinstance(target, ast.Name)], node.value
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -24,47 +36,55 @@ def revision_of(source):
                 values[name] = ast.literal_eval(value)
     if not values.get("revision"):
         return None
-    return values["revision"], as_set(values.get("down_revision")) | as_set(values.get("depends_on"))
+    return values["revision"], _as_set(values.get("down_revision")) | _as_set(values.get("depends_on"))
 
 
-def as_set(value):
-    """None, a string or a sequence of strings as a set."""
+def _as_set(value: str | Iterable[str] | None) -> set[str]:
+    """Return None, a text or several texts as a set."""
     if value is None:
         return set()
     return {value} if isinstance(value, str) else set(value)
 
 
-def graph(folders):
-    """{revision: revisions before it} of all migrations below the folders; a script that is no migration is skipped."""
+def graph(directories: str | Iterable[str]) -> dict[str, set[str]]:
+    """Return the migrations below directories: for each revision, its direct predecessors.
+
+    Raise Unreadable.
+    """
     found = {}
-    for folder in [folders] if isinstance(folders, str) else folders:
-        for path, _directories, files in sorted(os.walk(folder)):
-            for name in sorted(files):
-                if not name.endswith(".py") or name == "__init__.py":
-                    continue
-                with open(os.path.join(path, name), encoding="utf-8") as script:
-                    source = script.read()
-                try:
-                    entry = revision_of(source)
-                except (SyntaxError, ValueError) as error:
-                    raise ValueError(f"{os.path.join(path, name)}: {error}") from error
-                if entry:
-                    found[entry[0]] = entry[1]
+    for path in _scripts([directories] if isinstance(directories, str) else directories):
+        with open(path, encoding="utf-8") as script:
+            source = script.read()
+        try:
+            entry = revision_of(source)
+        except (SyntaxError, ValueError) as error:
+            raise Unreadable(Message(f"the migration {path} cannot be read: {error}")) from error
+        if entry:
+            found[entry[0]] = entry[1]
     return found
 
 
-def heads(revisions):
-    """The rows of alembic_version in a fully migrated database: what no other revision follows or depends on."""
-    before = set().union(*revisions.values()) if revisions else set()
-    return set(revisions) - before
+def _scripts(directories: Iterable[str]) -> Iterator[str]:
+    """Give the paths of the Python files below directories."""
+    for directory in directories:
+        for path, _directories, files in sorted(os.walk(directory)):
+            for name in sorted(files):
+                if name.endswith(".py") and name != "__init__.py":
+                    yield os.path.join(path, name)
 
 
-def ancestors(revisions, of):
-    """Every revision that comes before the given ones (these themselves left out)."""
-    found, todo = set(), set().union(*(revisions.get(revision, set()) for revision in of)) if of else set()
-    while todo:
-        revision = todo.pop()
+def heads(revisions: Mapping[str, set[str]]) -> set[str]:
+    """Return the rows of alembic_version in a fully migrated database: what no other revision follows or depends on."""
+    return set(revisions) - set().union(*revisions.values())
+
+
+def ancestors(revisions: Mapping[str, set[str]], of: Iterable[str]) -> set[str]:
+    """Return every revision before the given ones, without these unless one comes before another."""
+    found: set[str] = set()
+    pending = set().union(*(revisions.get(revision, set()) for revision in of))
+    while pending:
+        revision = pending.pop()
         if revision not in found:
             found.add(revision)
-            todo |= revisions.get(revision, set())
+            pending |= revisions.get(revision, set())
     return found

@@ -1,91 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a first migration repeatable: mark it, and empty a database whose first migration died."""
+"""Make a first migration repeatable. THIS CODE CAN DROP ALL TABLES OF A DATABASE.
+
+A first migration that was interrupted leaves tables that a second attempt cannot pass. So a database without tables is
+marked before its first migration, and the mark is removed when the migration is complete.
+
+prepare() drops every table of a database when, and only when, all of this holds:
+- a step that migrates it is about to run, because the outcome of the step is not there;
+- it has the mark: an earlier run started a first migration of it and did not see its end;
+- the mark names revisions, its recorded revisions are among these and those before them, and it has not recorded all
+  of these: it was never complete, so no service can have used it.
+A database without the mark, as that of an operator, and one that was complete once are never emptied.
+"""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
-from contextlib import contextmanager
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ansible.module_utils.database import alembic_heads, sql_url, step_state
+from ansible.module_utils.database.step_state import Schema
 
-MARK = "nova_ansible_first_sync"
-LOCKS = "/run/nova-ansible"
-
-
-class Busy(Exception):
-    """Another run holds the lock."""
+MARK_VIEW = "nova_ansible_first_sync"
+LOCK_TIMEOUT = 60  # seconds to wait for a table that is in use
 
 
-@contextmanager
-def locked(name, timeout):
-    """Hold the lock of a service; children that inherit the file keep it when this process dies."""
-    os.makedirs(LOCKS, mode=0o700, exist_ok=True)
-    path = os.path.join(LOCKS, f"{name}.lock")
-    with open(path, "w", encoding="utf-8") as lock:
-        limit = time.monotonic() + timeout
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > limit:
-                    raise Busy(
-                        f"an earlier run still works on it after {timeout} s; see who holds {path} (fuser {path})"
-                    ) from None
-                time.sleep(0.5)
-        yield lock
+class Action(enum.Enum):
+    """What happens to a database before its migration."""
+
+    MARK = "mark it"
+    EMPTY = "drop every table, then mark it"
+    LEAVE = "leave it as it is"
 
 
-def verdict(tables, mark, found, revisions):
-    """What to do with a database before its step: 'first' = mark it, 'empty' = empty it and mark it, 'go' = nothing.
+def action(tables: set[str], mark: set[str] | None, found: set[str], revisions: Mapping[str, set[str]]) -> Action:
+    """Return what to do with a database before its migration.
 
-    mark: the heads that the marked first migration was to reach, or None without a mark. A database is emptied only
-    when it holds a mark and what it records lies on the way to those heads, short of them: nothing can have used it.
+    tables: its tables and views. mark: the revisions of its mark, None without a mark. found: its recorded revisions.
+    revisions: the migrations of the installed package.
+
+    EMPTY is returned only for a database with a mark: without other tables, or with recorded revisions that are among
+    the revisions of the mark and those before them, but not all of the mark's. A revision outside of these, as one
+    that the package does not have, or a newer one, leaves the database as it is.
     """
-    if not tables - {MARK}:
-        return "first" if mark is None else "empty"
+    if not tables - {MARK_VIEW}:
+        return Action.MARK if mark is None else Action.EMPTY
     if not mark:
-        return "go"
-    way = mark | alembic_heads.ancestors(revisions, mark)
-    return "empty" if found <= way and not mark <= found else "go"
+        return Action.LEAVE
+    on_the_way = mark | alembic_heads.ancestors(revisions, mark)
+    return Action.EMPTY if found <= on_the_way and not mark <= found else Action.LEAVE
 
 
-def prepare(entries):
-    """Mark or empty the databases of a step that is about to run."""
-    for entry in entries:
-        revisions = step_state.scripts(entry)
-        with sql_url.connect(entry["url"]) as connection, connection.cursor() as cursor:
+def prepare(schemas: Iterable[Schema]) -> None:
+    """Mark the databases of a step that is about to run, or DROP ALL THEIR TABLES and mark them, as action() decides.
+
+    Raise OperatorError.
+    """
+    for schema in schemas:
+        revisions = step_state.migrations(schema)
+        with sql_url.cursor(schema["url"]) as cursor:
             cursor.execute("SHOW TABLES")  # and views
             tables = {row[0] for row in cursor.fetchall()}
             mark = None
-            if MARK in tables:
-                cursor.execute(f"SELECT head FROM {MARK}")
+            if MARK_VIEW in tables:
+                cursor.execute(f"SELECT head FROM {MARK_VIEW}")
                 mark = {row[0] for row in cursor.fetchall()}
-            action = verdict(tables, mark, step_state.recorded(entry["url"]), revisions)
-            if action == "empty":
-                drop(cursor, tables)
-            if action != "go":
-                write_mark(cursor, alembic_heads.heads(revisions))
+            wanted = action(tables, mark, step_state.recorded_revisions(schema["url"]), revisions)
+            if wanted is Action.EMPTY:
+                _drop_tables(cursor, tables)
+            if wanted is not Action.LEAVE:
+                _write_mark(cursor, alembic_heads.heads(revisions))
 
 
-def write_mark(cursor, heads):
-    """Record that a first migration to these heads begins. In a view: Nova makes a shadow of every table it finds."""
+def finish(schemas: Iterable[Schema]) -> None:
+    """Remove the marks of a step whose outcome is there; raise DatabaseError."""
+    for schema in schemas:
+        with sql_url.cursor(schema["url"]) as cursor:
+            cursor.execute(f"DROP VIEW IF EXISTS {MARK_VIEW}")
+
+
+def _write_mark(cursor: Any, heads: set[str]) -> None:
+    """Record that a first migration to these heads starts, in a view: Nova makes a shadow of every table it finds."""
     rows = " UNION ALL ".join(["SELECT %s AS head"] * len(heads))
-    cursor.execute(f"CREATE OR REPLACE SQL SECURITY INVOKER VIEW {MARK} AS {rows}", tuple(sorted(heads)))
+    cursor.execute(f"CREATE OR REPLACE SQL SECURITY INVOKER VIEW {MARK_VIEW} AS {rows}", tuple(sorted(heads)))
 
 
-def drop(cursor, tables):
-    """Drop every table. The mark stays, so that a dropping that dies is repeated too."""
+def _drop_tables(cursor: Any, tables: set[str]) -> None:
+    """Drop every table. The mark stays, so that an interrupted run starts here again."""
     cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
-    cursor.execute("SET lock_wait_timeout = 60")
-    for table in sorted(tables - {MARK}):
+    cursor.execute(f"SET lock_wait_timeout = {LOCK_TIMEOUT}")
+    for table in sorted(tables - {MARK_VIEW}):
         cursor.execute(f"DROP TABLE IF EXISTS `{table}`")
-
-
-def finish(entries):
-    """Remove the marks of a step that came to its outcome."""
-    for entry in entries:
-        with sql_url.connect(entry["url"]) as connection, connection.cursor() as cursor:
-            cursor.execute(f"DROP VIEW IF EXISTS {MARK}")

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs inside the test guest: /init and its two helpers, for Debian's static busybox.
+"""The scripts that run in the test guest: /init and its helpers, for Debian's static busybox.
 
-Every line that a program may look for begins with GUEST-; guest_report.py reads them back. Not used, because Debian's
-static busybox crashes on it: wget (its resolver). Not there: tcpsvd; `nc -ll -e` serves instead.
+Each line of their report begins with GUEST-; guest_report.py reads them. wget is not used because Debian's static
+busybox crashes in it (in its resolver), and `nc -ll -e` serves because that busybox has no tcpsvd.
 """
 
 from __future__ import annotations
 
 DISK_MARK = "nova-ansible-guest-disk"
 
-FUNCTIONS = r"""# what /init and /etc/dhcp share
+FUNCTIONS = r"""# shared by /init and /etc/dhcp
 . /etc/guest
 consoles=$(cat /sys/class/tty/console/active)
 case " $consoles " in *" $CONSOLE "*) ;; *) consoles="$consoles $CONSOLE" ;; esac
@@ -25,7 +25,7 @@ up() {
 """
 
 INIT = r"""#!/bin/busybox sh
-# PID 1 of the guest: it must never end, or the kernel panics.
+# PID 1 of the guest: if it ended, the kernel would panic.
 export PATH=/bin
 /bin/busybox mount -t devtmpfs none /dev
 /bin/busybox mount -t proc none /proc
@@ -33,7 +33,7 @@ export PATH=/bin
 /bin/busybox --install -s /bin
 . /etc/functions
 
-remember() {  # said now, and again every half hour, so that the console log's tail always holds it
+remember() {  # written now and again every half hour, so that the end of the console log always has it
     echo "$*" >>/run/report
     say "$*"
 }
@@ -45,7 +45,7 @@ done </etc/modules
 memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
 remember "GUEST-BANNER $GUEST_NAME up $(up) kernel $(uname -r) memory $memory"
 
-# The power button of ACPI: a clean stop is a stop within a second instead of Nova's 60 s of patience.
+# On the ACPI power button, switch off within a second; Nova would wait 60 s otherwise.
 for name in /sys/class/input/event*/device/name; do
     [ "$(cat "$name" 2>/dev/null)" = "Power Button" ] || continue
     event=${name#/sys/class/input/}
@@ -73,7 +73,7 @@ else
     remember "GUEST-DHCP none: no network card eth0 up $(up)"
 fi
 
-fetch() {  # one value of the metadata service; the answer's first line when it is not what was asked for
+fetch() {  # sets value from the metadata service, or else trouble to the first line of the answer
     printf 'GET %s HTTP/1.0\r\nHost: 169.254.169.254\r\n\r\n' "$1" |
         nc -w 10 169.254.169.254 80 2>&1 | tr -d '\r' >/run/answer
     read -r protocol code rest </run/answer
@@ -113,7 +113,7 @@ done
 """
 
 DHCP = r"""#!/bin/busybox sh
-# What udhcpc calls. Classless routes replace the router (RFC 3442).
+# Called by udhcpc. Classless routes replace the router (RFC 3442).
 . /etc/functions
 case $1 in
 bound | renew)

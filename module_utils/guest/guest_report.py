@@ -1,45 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what the test guest said on its console (guest_init.py writes it)."""
+"""Read what the test guest reported on its console (guest_init.py writes it)."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+
+from ansible.module_utils.host import output
 
 
-def lines(console):
-    """The guest's own lines; a console log has carriage returns, and may begin in the middle of a line."""
-    return [line.strip() for line in console.replace("\r", "\n").split("\n") if line.strip().startswith("GUEST-")]
+@dataclass
+class GuestReport:
+    """The report of a guest: of each kind its last line, empty until the guest wrote it."""
+
+    banner: str = ""
+    disk: str = ""
+    address: str = ""
+    routes: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    heartbeat: str = ""
+    trouble: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
 
-def report(console):
-    """{banner, disk, address, routes, metadata: {}, heartbeat, trouble: [], lines: []}; of each kind the last."""
-    found = {
-        "banner": "",
-        "disk": "",
-        "address": "",
-        "routes": "",
-        "metadata": {},
-        "heartbeat": "",
-        "trouble": [],
-        "lines": lines(console),
-    }
-    for line in found["lines"]:
+def report_lines(console: str) -> list[str]:
+    """Return the lines of the report; a console log may begin in the middle of a line."""
+    return [line.strip() for line in output.lines_of(console) if line.strip().startswith("GUEST-")]
+
+
+def report(console: str) -> GuestReport:
+    """Return the report that a console log holds."""
+    found = GuestReport(lines=report_lines(console))
+    for line in found.lines:
         kind, _, rest = line.partition(" ")
+        lease = re.match(r"(\d+(?:\.\d+){3})\b.*?routes=\[([^]]*)\]", rest) if kind == "GUEST-DHCP" else None
         if kind == "GUEST-BANNER":
-            found["banner"] = rest
+            found.banner = rest
         elif kind == "GUEST-DISK":
-            found["disk"] = rest
+            found.disk = rest
         elif kind == "GUEST-ALIVE":
-            found["heartbeat"] = rest
-        elif kind == "GUEST-DHCP" and (match := re.match(r"(\d+(?:\.\d+){3})\b.*?routes=\[([^]]*)\]", rest)):
-            found["address"], found["routes"] = match.groups()
+            found.heartbeat = rest
+        elif lease:
+            found.address, found.routes = lease.groups()
         elif kind == "GUEST-META" and "=" in rest.split(" ")[0]:
-            found["metadata"] = dict(word.split("=", 1) for word in rest.split(" up ")[0].split() if "=" in word)
+            found.metadata = dict(word.split("=", 1) for word in rest.split(" up ")[0].split() if "=" in word)
         elif kind in ("GUEST-DHCP", "GUEST-META", "GUEST-ERROR"):
-            found["trouble"].append(line)
+            found.trouble.append(line)
     return found
-
-
-def tail(console, count=12):
-    """The last lines that hold something, for an error message."""
-    return [line.rstrip() for line in console.replace("\r", "\n").split("\n") if line.strip()][-count:]

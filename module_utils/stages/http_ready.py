@@ -1,83 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait until HTTP services answer."""
+"""Wait until HTTP endpoints are ready."""
 
 from __future__ import annotations
 
-import http.client
-import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 from ansible.module_utils.config.masking import mask_text
+from ansible.module_utils.host import http
+from ansible.module_utils.message import Message, OperatorError
+from ansible.module_utils.plan.in_process import StageModule
 
-LONGEST_TRY = 15.0
+LONGEST_TRY = 15.0  # seconds
 ONLY_TRY = 5.0
+LONGEST_BODY = 65536  # bytes
+MOST_AT_ONCE = 32
 
 
-def parse_url(url: str):
-    """Return (scheme, host, port, path with query) or raise ValueError saying what is wrong."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url} is no address to ask; give http://HOST[:PORT]/PATH or https://...")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme, parts.hostname, parts.port, path
+class Wanted(TypedDict):
+    """An endpoint to wait for, as the parameters have it."""
+
+    url: str
+    status: list[int]
+    name: str | None
 
 
-def ask(url: str, patience: float, context=None) -> tuple:
-    """Ask once and return (status or None, what was said)."""
-    scheme, host, port, path = parse_url(url)
-    if scheme == "https":
-        connection = http.client.HTTPSConnection(host, port, timeout=patience, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=patience)
+class Found(NamedTuple):
+    """The last answer of an endpoint; the status is None when there was none.
+
+    text: the status line, or why there was no answer.
+    seconds, tries: how long it took, and how often it was tried.
+    """
+
+    name: str
+    url: str
+    status: int | None
+    text: str
+    seconds: float
+    tries: int
+
+
+def check_url(url: str) -> str:
+    """Return the scheme of a URL; raise OperatorError when it is not one of HTTP."""
     try:
-        connection.request("GET", path, headers={"Connection": "close", "User-Agent": "nova-ansible"})
-        answer = connection.getresponse()
-        answer.read(65536)
-        return answer.status, f"{answer.status} {answer.reason}".strip()
-    except socket.timeout:
-        return None, f"no answer within {patience:.0f} s"
-    except (OSError, http.client.HTTPException) as error:
-        return None, str(error) or type(error).__name__
-    finally:
-        connection.close()
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is not a number
+        valid = False
+    if not valid:
+        raise OperatorError(
+            Message(f"{mask_text(url)} is not a valid URL; write http://HOST[:PORT]/PATH, or https://...")
+        )
+    return parts.scheme
 
 
-def wait_for(answer: dict, timeout: float, interval: float, once: bool, context=None) -> dict:
-    """Ask until the status is a wanted one or the time is over."""
-    begin = time.monotonic()
+def look(url: str, timeout: float, context: ssl.SSLContext | None) -> tuple[int | None, str]:
+    """Send a request, and return the status and its text; without an answer None and the reason."""
+    try:
+        answer = http.send("GET", url, timeout=timeout, context=context, follow=False, limit=LONGEST_BODY)
+    except http.HttpError as error:
+        return None, error.reason
+    return answer.status, f"{answer.status} {answer.reason}".strip()
+
+
+def wait_for(wanted: Wanted, timeout: float, interval: float, once: bool, context: ssl.SSLContext | None) -> Found:
+    """Send requests until the status is one of the wanted ones or the time is over; return the last answer."""
+    began = time.monotonic()
     tries = 0
     while True:
-        left = timeout - (time.monotonic() - begin)
-        status, said = ask(answer["url"], max(0.5, min(ONLY_TRY if once else LONGEST_TRY, left)), context)
+        left = timeout - (time.monotonic() - began)
+        status, text = look(wanted["url"], max(0.5, min(ONLY_TRY if once else LONGEST_TRY, left)), context)
         tries += 1
-        answered = status in answer["status"]
-        seconds = time.monotonic() - begin
-        if answered or once or seconds + interval >= timeout:
-            name = answer["name"] or mask_text(answer["url"])
-            shown = {"name": name, "url": mask_text(answer["url"]), "status": status, "said": said}
-            return {**shown, "seconds": round(seconds, 2), "tries": tries, "answered": answered}
+        seconds = time.monotonic() - began
+        if status in wanted["status"] or once or seconds + interval >= timeout:
+            url = mask_text(wanted["url"])
+            return Found(wanted["name"] or url, url, status, text, round(seconds, 2), tries)
         time.sleep(interval)
 
 
-def complaint(answer: dict, wanted: list) -> str:
-    """Return the line of the error message about one address."""
-    statuses = " or ".join(str(status) for status in wanted)
-    name = "" if answer["name"] == answer["url"] else f"{answer['name']}: "
-    return f"{name}{answer['url']} last said '{answer['said']}' instead of {statuses} ({answer['tries']} tries)"
+def failure(found: Found, statuses: list[int]) -> Message:
+    """Return the line of the error message about one endpoint."""
+    name = "" if found.name == found.url else f"{found.name}: "
+    wanted = " or ".join(str(status) for status in statuses)
+    return Message(f"{name}{found.url} last gave '{found.text}' instead of {wanted} ({found.tries} tries)")
 
 
-def argument_spec() -> dict:
+def argument_spec() -> dict[str, Any]:
     """Return the options, as DOCUMENTATION has them."""
-    answer_spec = {
+    endpoint = {
         "url": {"type": "str", "required": True},
         "status": {"type": "list", "elements": "int", "default": [200]},
         "name": {"type": "str"},
     }
     return {
-        "endpoints": {"type": "list", "elements": "dict", "required": True, "options": answer_spec},
+        "endpoints": {"type": "list", "elements": "dict", "required": True, "options": endpoint},
         "timeout": {"type": "float", "default": 120},
         "interval": {"type": "float", "default": 0.5},
         "validate_certs": {"type": "bool", "default": True},
@@ -88,33 +107,32 @@ def argument_spec() -> dict:
 ARGUMENT_SPEC = argument_spec()
 
 
-def run(module) -> None:
-    """Ask all addresses until each has answered."""
-    wanted, timeout = module.params["endpoints"], module.params["timeout"]
+def run(module: StageModule) -> None:
+    """Send requests to all endpoints until each is ready."""
+    params = module.params
+    wanted: list[Wanted] = params["endpoints"]
+    timeout: float = params["timeout"]
     context = None
     try:
-        schemes = [parse_url(answer["url"])[0] for answer in wanted]
-        if "https" in schemes:
-            context = ssl.create_default_context(cafile=module.params["ca_path"])
-            if not module.params["validate_certs"]:
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    except (OSError, ValueError) as error:
-        module.fail_json(msg=f"Cannot ask: {error}", endpoints=[], not_ready=[])
+        if "https" in [check_url(one["url"]) for one in wanted]:
+            context = http.tls_context(params["ca_path"], params["validate_certs"])
+    except OperatorError as error:
+        module.fail_json(msg=error.message, endpoints=[], not_ready=[])
 
-    def wait(answer):
-        return wait_for(answer, timeout, module.params["interval"], module.check_mode, context)
+    def wait(one: Wanted) -> Found:
+        return wait_for(one, timeout, params["interval"], module.check_mode, context)
 
-    with ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:
-        answers = list(pool.map(wait, wanted))
-    late = [(answer, one["status"]) for answer, one in zip(answers, wanted) if not answer.pop("answered")]
-    shown = {"module_args": {**module.params, "endpoints": [{**one, "url": mask_text(one["url"])} for one in wanted]}}
+    with ThreadPoolExecutor(max_workers=max(1, min(MOST_AT_ONCE, len(wanted)))) as pool:
+        found = list(pool.map(wait, wanted))
+    late = [(answer, one["status"]) for answer, one in zip(found, wanted) if answer.status not in one["status"]]
+    shown = {"module_args": {**params, "endpoints": [{**one, "url": mask_text(one["url"])} for one in wanted]}}
     result = {
         "changed": False,
         "invocation": shown,
-        "endpoints": answers,
-        "not_ready": [answer["name"] for answer, _statuses in late],
+        "endpoints": [answer._asdict() for answer in found],
+        "not_ready": [answer.name for answer, _statuses in late],
     }
     if late and not module.check_mode:
-        lines = [f"{len(late)} of {len(answers)} did not answer within {timeout:.0f} s; read their logs:"]
-        module.fail_json(msg="\n  - ".join(lines + [complaint(*one) for one in late]), **result)
+        head = Message(f"{len(late)} of {len(found)} endpoints are not ready after {timeout:.0f} s; read their logs:")
+        module.fail_json(msg=Message("\n  - ".join([head, *(failure(*one) for one in late)])), **result)
     module.exit_json(**result)

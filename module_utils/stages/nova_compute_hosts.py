@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait for computes to register, and map them into their cell."""
+"""Wait for compute hosts to register, and map them into their cell."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
-from ansible.module_utils.basic import missing_required_lib
-from ansible.module_utils.database import sql_url, step_state
+from ansible.module_utils.database import sql_url
+from ansible.module_utils.database.sql_url import DatabaseError
 from ansible.module_utils.host import commands, output
+from ansible.module_utils.message import Message, OperatorError
+from ansible.module_utils.plan.in_process import StageModule
 
 SERVICES = (
     "SELECT host, disabled, forced_down, TIMESTAMPDIFF(SECOND, COALESCE(last_seen_up, updated_at, created_at), "
@@ -15,87 +19,107 @@ SERVICES = (
 )
 NODES = "SELECT DISTINCT host FROM compute_nodes WHERE deleted = 0"
 MAPPINGS = "SELECT host FROM host_mappings"
+DISCOVER = ["nova-manage", "cell_v2", "discover_hosts", "--by-service"]
+DISCOVER_TIMEOUT = 300  # seconds
 
 
-def judge(computes, services, nodes, down_after):
-    """{host: why it is not ready} from the rows of SERVICES and NODES; without nodes they are not looked at."""
-    seen = {row[0]: row[1:] for row in services}
-    with_node = {row[0] for row in nodes or []}
+class NotReady(OperatorError):
+    """Compute hosts are not ready or not mapped; mapped: those that this run mapped."""
+
+    def __init__(self, message: Message, mapped: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.mapped = list(mapped)
+
+
+def reasons_not_ready(
+    computes: Iterable[str],
+    services: Iterable[tuple[Any, ...]],
+    nodes: Iterable[tuple[Any, ...]] | None,
+    down_after: int,
+) -> dict[str, str]:
+    """Return why compute hosts are not ready, from the rows of SERVICES and NODES; None skips the check of nodes.
+
+    down_after: seconds since its last report after which a service counts as down.
+    """
+    registered = {row[0]: row[1:] for row in services}
+    with_node = None if nodes is None else {row[0] for row in nodes}
     reasons = {}
     for host in computes:
-        if host not in seen:
+        if host not in registered:
             reasons[host] = "never registered"
-        elif seen[host][1]:
+            continue
+        _disabled, forced_down, age = registered[host]
+        if forced_down:
             reasons[host] = "is forced down (openstack compute service set --up HOST nova-compute)"
-        elif seen[host][2] is not None and seen[host][2] > down_after:
-            reasons[host] = f"registered, but last reported {seen[host][2]} s ago"
-        elif nodes is not None and host not in with_node:
+        elif age is not None and age > down_after:
+            reasons[host] = f"registered, but last reported {age} s ago"
+        elif with_node is not None and host not in with_node:
             reasons[host] = "registered, but shows no hypervisor yet"
     return reasons
 
 
-def wait(module, limit, mapped=None):
-    """Poll until every compute is ready, or fail at the limit; the hypervisors count once the hosts are mapped."""
-    params = module.params
+def wait(params: Mapping[str, Any], deadline: float, mapped: Sequence[str] | None = None) -> None:
+    """Wait until every compute host is ready; raise NotReady after the deadline, or DatabaseError.
+
+    mapped: the hosts that this run mapped. Before, None: the hypervisors are not checked.
+    """
+    url = params["cell_database_url"]
     while True:
-        services = step_state.query(params["cell_database_url"], SERVICES)
-        nodes = None if mapped is None else step_state.query(params["cell_database_url"], NODES)
-        reasons = judge(params["computes"], services, nodes, params["down_after"])
+        services = sql_url.query(url, SERVICES)
+        nodes = None if mapped is None else sql_url.query(url, NODES)
+        reasons = reasons_not_ready(params["computes"], services, nodes, params["down_after"])
         if not reasons:
             return
-        if time.monotonic() > limit:
-            refuse(module, reasons, services, mapped or [])
+        if time.monotonic() > deadline:
+            raise NotReady(failure(reasons, services, params["timeout"]), mapped or ())
         time.sleep(params["interval"])
 
 
-def unmapped(params, predict=False):
-    """The named hosts without a mapping, in their order."""
-    mapped = {row[0] for row in step_state.query(params["api_database_url"], MAPPINGS, predict=predict)}
+def failure(reasons: Mapping[str, str], services: Iterable[tuple[Any, ...]], timeout: float) -> Message:
+    """Return the message about compute hosts that are not ready."""
+    registered = ", ".join(sorted(row[0] for row in services)) or "none"
+    hosts = [Message(f"{host}: nova-compute {reason}.") for host, reason in reasons.items()]
+    advice = Message(
+        f"Waited {timeout} s; registered are: {registered}. "
+        "Read /var/log/nova/nova-compute.log and 'systemctl status nova-compute' on the named hosts."
+    )
+    return Message("\n".join([*hosts, advice]))
+
+
+def unmapped(params: Mapping[str, Any], predict: bool = False) -> list[str]:
+    """Return the compute hosts without a mapping, in their order; raise DatabaseError."""
+    mapped = {row[0] for row in sql_url.query(params["api_database_url"], MAPPINGS, as_root=predict)}
     return [host for host in params["computes"] if host not in mapped]
 
 
-def predict(params):
-    """The hosts that a run would map; all of them when no database answers."""
+def predict(params: Mapping[str, Any]) -> list[str]:
+    """Return the hosts that a run would map: all of them when the database cannot be read."""
     try:
         return unmapped(params, predict=True)
-    except step_state.Unknown:
-        return params["computes"]
+    except DatabaseError:
+        return list(params["computes"])
 
 
-def discover(module):
-    """Map the hosts that are not, and return them, or fail.
+def discover(params: Mapping[str, Any]) -> list[str]:
+    """Map the hosts that have no mapping, and return them; raise NotReady or DatabaseError.
 
-    By service: a compute registers as a service seconds before it shows its hypervisor, so that nova-manage starts
-    meanwhile; and a host whose mapping was lost, but whose hypervisor says "mapped", is found as well.
+    By service: a compute host registers its service seconds before its hypervisor, and nova-manage can start in the
+    meantime. It also finds a host that lost its mapping, but whose hypervisor is marked as mapped.
     """
-    hosts = unmapped(module.params)
+    hosts = unmapped(params)
     if not hosts:
         return []
-    argv = ["nova-manage", "cell_v2", "discover_hosts", "--by-service"]
-    done = commands.run(argv, user=module.params["user"], timeout=300, merge=True)
-    left = unmapped(module.params)
-    if left:  # a code of 2 alone is no failure: the scheduler's own discovery may have been quicker
-        said = "\n".join(output.error_tail(done.out))
-        module.fail_json(msg=f"'{' '.join(argv)}' {done.ending} and left {', '.join(left)} without a cell: {said}")
+    done = commands.run(DISCOVER, user=params["user"], timeout=DISCOVER_TIMEOUT, merge=True)
+    left = unmapped(params)
+    if left:  # an exit code of 2 alone is no failure: the scheduler's own discovery may have been faster
+        text = "\n".join(output.error_tail(done.out))
+        raise NotReady(
+            Message(f"'{' '.join(DISCOVER)}' {done.ending} and left {', '.join(left)} without a cell: {text}")
+        )
     return hosts
 
 
-def refuse(module, reasons, services, mapped):
-    """Fail, with the reason of each host."""
-    registered = ", ".join(sorted(row[0] for row in services)) or "none"
-    module.fail_json(
-        msg="\n".join(
-            [f"{host}: nova-compute {reason}." for host, reason in reasons.items()]
-            + [
-                f"Waited {module.params['timeout']} s; registered are: {registered}.",
-                "Read /var/log/nova/nova-compute.log and 'systemctl status nova-compute' on the named hosts.",
-            ]
-        ),
-        mapped=mapped,
-    )
-
-
-def argument_spec() -> dict:
+def argument_spec() -> dict[str, Any]:
     """Return the options, as DOCUMENTATION has them."""
     url = {"type": "str", "required": True, "no_log": True}
     return {
@@ -112,31 +136,33 @@ def argument_spec() -> dict:
 ARGUMENT_SPEC = argument_spec()
 
 
-def run(module) -> None:
+def run(module: StageModule) -> None:
     """Wait, compare, map."""
     params = module.params
     for option in ("api_database_url", "cell_database_url"):
         try:
             sql_url.parse(params[option])
-        except ValueError as error:
-            module.fail_json(msg=f"{option}: {error}")
+        except sql_url.InvalidUrl as error:
+            module.fail_json(msg=Message(f"{option}: {error}"))
         module.no_log_values.update(sql_url.secrets(params[option]))
     if module.check_mode:
         finish(module, predict(params), 0.0)
     if not sql_url.available():
-        module.fail_json(msg=missing_required_lib("PyMySQL") + " (Debian: python3-pymysql)")
-    started = time.monotonic()
+        module.fail_json(msg=sql_url.missing_library())
+    began = time.monotonic()
     try:
-        wait(module, started + params["timeout"])
-        hosts = discover(module)
-        wait(module, started + params["timeout"], hosts)
-    except step_state.Unknown as error:
-        module.fail_json(msg=str(error))
-    finish(module, hosts, time.monotonic() - started)
+        wait(params, began + params["timeout"])
+        hosts = discover(params)
+        wait(params, began + params["timeout"], hosts)
+    except NotReady as error:
+        module.fail_json(msg=error.message, mapped=error.mapped)
+    except DatabaseError as error:
+        module.fail_json(msg=error.message, mapped=[])
+    finish(module, hosts, time.monotonic() - began)
 
 
-def finish(module, hosts, waited):
-    """Report."""
+def finish(module: StageModule, hosts: list[str], waited: float) -> NoReturn:
+    """End with the result."""
     module.exit_json(
         changed=bool(hosts),
         mapped=hosts,

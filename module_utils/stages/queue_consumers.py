@@ -1,45 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait until somebody consumes a queue of RabbitMQ."""
+"""Wait until queues of RabbitMQ have a consumer."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from ansible.module_utils.basic import missing_required_lib
-
-try:
-    import amqp
-except ImportError:
-    amqp = None
+from ansible.module_utils.message import Message
+from ansible.module_utils.messaging import amqp
+from ansible.module_utils.plan.in_process import StageModule
 
 
-def complaint(wanted: dict) -> str:
-    """Return why a queue is not served, or nothing when it is."""
-    broker = wanted["messaging"]
-    connection = amqp.Connection(
-        host=f"{broker['address']}:{broker['port']}",
-        userid=broker["user"],
-        password=broker["password"],
-        virtual_host=broker["vhost"],
-        login_method="PLAIN",
-        connect_timeout=5,
-        read_timeout=5,
-        write_timeout=5,
-    )
+def problem(queue: str, account: amqp.Account) -> str:
+    """Return why a queue is not served, or an empty text."""
     try:
-        connection.connect()
-        return "" if connection.channel().queue_declare(wanted["queue"], passive=True).consumer_count else "no consumer"
-    except amqp.exceptions.NotFound:
-        return "no such queue yet"
-    except (amqp.exceptions.AMQPError, OSError) as error:
-        return str(error) or type(error).__name__
-    finally:
-        connection.collect()
+        return "" if amqp.consumers(account, queue) else "no consumer"
+    except amqp.AmqpError as error:
+        return "no such queue yet" if error.missing else str(error)
 
 
-def argument_spec() -> dict:
+def argument_spec() -> dict[str, Any]:
     """Return the options, as DOCUMENTATION has them."""
-    broker = {
+    messaging = {
         "address": {"type": "str", "required": True},
         "port": {"type": "int", "default": 5672},
         "user": {"type": "str", "required": True},
@@ -49,7 +31,7 @@ def argument_spec() -> dict:
     queue = {
         "queue": {"type": "str", "required": True},
         "served_by": {"type": "str", "required": True},
-        "messaging": {"type": "dict", "required": True, "options": broker},
+        "messaging": {"type": "dict", "required": True, "options": messaging},
     }
     return {
         "queues": {"type": "list", "elements": "dict", "required": True, "options": queue},
@@ -61,24 +43,26 @@ def argument_spec() -> dict:
 ARGUMENT_SPEC = argument_spec()
 
 
-def run(module) -> None:
-    """Ask the broker until each queue is consumed."""
-    wanted, timeout, begun = module.params["queues"], module.params["timeout"], time.monotonic()
-    if amqp is None and module.check_mode:
-        module.exit_json(changed=False, unserved=[one["queue"] for one in wanted], seconds=0.0)
-    if amqp is None:
-        module.fail_json(msg=missing_required_lib("amqp") + " (Debian: python3-amqp)")
+def run(module: StageModule) -> None:
+    """Query RabbitMQ until each queue has a consumer."""
+    wanted, timeout, began = module.params["queues"], module.params["timeout"], time.monotonic()
+    if not amqp.available():
+        if module.check_mode:
+            module.exit_json(changed=False, unserved=[one["queue"] for one in wanted], seconds=0.0)
+        module.fail_json(msg=amqp.missing_library())
     while True:
-        said = {one["queue"]: complaint(one) for one in wanted}
-        unserved = [name for name, text in said.items() if text]
-        late = time.monotonic() - begun >= timeout
+        problems = {one["queue"]: problem(one["queue"], amqp.Account(**one["messaging"])) for one in wanted}
+        unserved = [queue for queue, text in problems.items() if text]
+        late = time.monotonic() - began >= timeout
         if not unserved or late or module.check_mode:
             break
         time.sleep(module.params["interval"])
-    result = {"changed": False, "unserved": unserved, "seconds": round(time.monotonic() - begun, 2)}
+    result = {"changed": False, "unserved": unserved, "seconds": round(time.monotonic() - began, 2)}
     if unserved and not module.check_mode:
-        lines = [f"{len(unserved)} of {len(wanted)} queues are not consumed after {timeout:.0f} s; read the logs:"]
         units = {one["queue"]: one["served_by"] for one in wanted}
-        lines += [f"queue {name} of {units[name]}: {said[name]}" for name in unserved]
-        module.fail_json(msg="\n  - ".join(lines), **result)
+        head = Message(
+            f"{len(unserved)} of {len(wanted)} queues have no consumer after {timeout:.0f} s; read the logs:"
+        )
+        lines = [Message(f"queue {queue} of {units[queue]}: {problems[queue]}") for queue in unserved]
+        module.fail_json(msg=Message("\n  - ".join([head, *lines])), **result)
     module.exit_json(**result)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-import urllib.error
-import urllib.request
 
+from ansible.module_utils.host import http
+from ansible.module_utils.host.http import HttpError
 from ansible.module_utils.lab_process import LabError, run
 
 
@@ -43,12 +43,11 @@ def parse_release(text: str) -> dict:
 def fetch_release(uri: str, suite: str, proxy: str) -> tuple:
     """Return (fields of the suite's InRelease, "") or ({}, why not)."""
     address = f"{uri}/dists/{suite}/InRelease"
-    handler = urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else {})
     try:
-        with urllib.request.build_opener(handler).open(address, timeout=15) as answer:
-            return parse_release(answer.read(200_000).decode(errors="replace")), ""
-    except (OSError, ValueError) as error:
-        return {}, f"{address}: {getattr(error, 'reason', None) or error}"
+        answer = http.request("GET", address, timeout=15, proxy=proxy, limit=200_000)
+    except HttpError as error:
+        return {}, f"{address}: {error.reason}"
+    return parse_release(answer.body.decode(errors="replace")), ""
 
 
 def find_mirror(suite: str, architecture: str, uris: list, fetch) -> dict:

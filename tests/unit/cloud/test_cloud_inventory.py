@@ -82,8 +82,8 @@ def test_a_good_inventory_has_no_problem():
         ),
         (
             {"nova_controller_services": ["api", "cert"]},
-            "cert is not part of epoxy: the last release with it was ocata. Instead: nothing: EC2 certificates left "
-            "Nova, and its API answers 410 Gone. Remove it from nova_controller_services",
+            "cert is not part of epoxy: the last release with it was ocata. Instead: none, Nova no longer has EC2 "
+            "certificates, and its API returns 410 Gone. Remove it from nova_controller_services",
         ),
         (
             {"nova_virt_type": None},

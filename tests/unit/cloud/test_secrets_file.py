@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets are generated once, in the form that was asked for."""
+"""Secrets are generated once, in the requested form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPECIAL = "@:/#%+=$?"
 NAMES = [f"secret_{number}" for number in range(40)]
 
 
-def test_secrets_are_letters_and_digits_of_which_no_two_are_the_same(run_module, tmp_path):
+def test_secrets_are_letters_and_digits_and_all_different(run_module, tmp_path):
     path = tmp_path / "secrets.yml"
     result = run_module(secrets_file, {"path": str(path), "names": NAMES})
     assert result["added"] == NAMES and result["changed"]
@@ -24,7 +24,7 @@ def test_secrets_are_letters_and_digits_of_which_no_two_are_the_same(run_module,
     assert not run_module(secrets_file, {"path": str(path), "names": NAMES})["changed"]
 
 
-def test_special_secrets_have_every_special_character_and_are_read_back_as_they_are(run_module, tmp_path, monkeypatch):
+def test_special_secrets_have_every_special_character_and_are_read_back_unchanged(run_module, tmp_path, monkeypatch):
     made, new_secret = {}, secrets_file.new_secret
 
     def remember(length, special):
@@ -58,7 +58,7 @@ def test_a_secret_that_is_there_stays(run_module, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "text"),
     [
         ({"length": 15}, "length is 15; a secret has at least 16 characters"),
         ({"special": "a b"}, "special has ' ', 'a', 'b'; give printable ASCII"),
@@ -67,7 +67,21 @@ def test_a_secret_that_is_there_stays(run_module, tmp_path):
         ({"special": SPECIAL, "length": 16}, "special has 9 characters, more than half of length 16"),
     ],
 )
-def test_a_form_that_makes_no_good_secrets_is_refused(run_module, tmp_path, options, said):
+def test_a_form_of_weak_or_invalid_secrets_is_refused(run_module, tmp_path, options, text):
     result = run_module(secrets_file, {"path": str(tmp_path / "s.yml"), "names": NAMES, **options})
-    assert result["failed"] and re.search(said, result["msg"])
+    assert result["failed"] and re.search(text, result["msg"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_new_secrets_go_next_to_an_encrypted_file_and_a_file_keeps_its_mode(run_module, tmp_path):
+    path, neighbor = tmp_path / "secrets.yml", tmp_path / "secrets_2.yml"
+    path.write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
+    arguments = {"path": str(path), "names": NAMES[:1]}
+    assert run_module(secrets_file, arguments, check=True)["path"] == str(neighbor) and not neighbor.exists()
+    assert run_module(secrets_file, arguments)["added"] == NAMES[:1]
+    neighbor.chmod(0o640)
+    assert run_module(secrets_file, {**arguments, "names": NAMES[:2]})["added"] == ["secret_1"]
+    assert neighbor.stat().st_mode & 0o777 == 0o640
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["secrets.yml", "secrets_2.yml"]
+    neighbor.write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
+    assert run_module(secrets_file, arguments)["path"] == str(tmp_path / "secrets_3.yml")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from ansible.module_utils.database import sql_url
+from fake_mariadb import MySQLError, OperationalError, Server
 
 
 def test_every_part_of_a_url_arrives():
@@ -28,15 +29,17 @@ def test_an_address_of_version_6_loses_its_brackets_and_the_port_has_a_default()
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "text"),
     [
         ("sqlite:////var/lib/nova/nova.sqlite", "scheme 'sqlite'"),
         ("mysql+pymysql://nova:hidden@10.0.0.1", "names no database"),
         ("", "scheme ''"),
+        ("mysql+pymysql://nova:hidden/x@10.0.0.1/nova", "no valid host and port"),
+        ("mysql+pymysql://nova:[hidden@10.0.0.1/nova", "no valid host and port"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_told_without_its_password(url, words):
-    with pytest.raises(ValueError, match=words) as error:
+def test_the_error_of_an_invalid_url_does_not_show_its_password(url, text):
+    with pytest.raises(sql_url.InvalidUrl, match=text) as error:
         sql_url.parse(url)
     assert "hidden" not in str(error.value)
 
@@ -47,26 +50,26 @@ def test_the_shown_url_has_no_password():
     )
 
 
-def test_a_password_is_masked_in_each_form_it_can_take():
+def test_a_password_has_each_form_that_must_be_masked():
     assert sql_url.secrets("mysql+pymysql://nova:s%40c/x@h/d".replace("/x", "%2Fx")) == {"s%40c%2Fx", "s@c/x"}
     assert sql_url.secrets("mysql+pymysql://nova@h/d") == set()
 
 
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "text"),
     [(2003, "no database server answers"), (1045, "refuses"), (1049, "does not exist"), (1213, "deadlock")],
 )
-def test_each_error_says_what_to_do(number, words):
+def test_each_error_says_what_to_do(number, text):
     error = Exception(number, "deadlock")
-    assert words in sql_url.hint(error, "mysql+pymysql://nova:hidden@h/d")
-    assert "hidden" not in sql_url.hint(error, "mysql+pymysql://nova:hidden@h/d")
+    assert text in sql_url.failure(error, "mysql+pymysql://nova:hidden@h/d")
+    assert "hidden" not in sql_url.failure(error, "mysql+pymysql://nova:hidden@h/d")
 
 
-def test_this_machine_is_told_from_others():
-    assert sql_url.is_here("127.0.0.1")
-    assert sql_url.is_here("localhost")
-    assert not sql_url.is_here("192.0.2.1")
-    assert not sql_url.is_here("no-such-host.invalid")
+def test_this_host_is_recognized():
+    assert sql_url.is_local("127.0.0.1")
+    assert sql_url.is_local("localhost")
+    assert not sql_url.is_local("192.0.2.1")
+    assert not sql_url.is_local("no-such-host.invalid")
 
 
 def test_the_shown_url_keeps_the_brackets_of_an_address_of_version_6():
@@ -81,3 +84,53 @@ def test_each_special_character_of_a_quoted_password_arrives(password):
     found = sql_url.parse(url)
     assert (found["password"], found["host"], found["port"]) == (password, "fd00::1", 3307)
     assert password in sql_url.secrets(url)
+
+
+URL = "mysql+pymysql://nova:hidden@127.0.0.1/nova"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Return a server with an empty database."""
+    stand_in = Server()
+    stand_in.install(monkeypatch)
+    return stand_in
+
+
+def test_a_query_returns_rows_and_none_without_its_table(server):
+    assert sql_url.query(URL, "SELECT version_num FROM alembic_version") == ()
+    server.recorded = {"a"}
+    assert sql_url.query(URL, "SELECT version_num FROM alembic_version") == [("a",)]
+
+
+def test_a_query_that_fails_is_quoted_without_the_password(server):
+    server.errors["SELECT"] = MySQLError(1064, "syntax")
+    with pytest.raises(sql_url.DatabaseError, match="the query 'SELECT 1' failed: .*syntax") as error:
+        sql_url.query(URL, "SELECT 1")
+    assert "hidden" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("as_root", "host", "logins"),
+    [
+        (True, "127.0.0.1", ["nova", "root"]),
+        (True, "192.0.2.1", ["nova"]),
+        (False, "127.0.0.1", ["nova"]),
+    ],
+)
+def test_root_reads_instead_of_a_refused_account_only_where_wanted_and_local(server, as_root, host, logins):
+    server.refuse, server.recorded = OperationalError(1045, "no"), {"a"}
+    url = URL.replace("127.0.0.1", host)
+    if logins[-1] == "root":
+        assert sql_url.query(url, "SELECT version_num", as_root=as_root) == [("a",)]
+    else:
+        with pytest.raises(sql_url.DatabaseError, match="refuses"):
+            sql_url.query(url, "SELECT version_num", as_root=as_root)
+    assert server.logins == logins
+
+
+def test_a_server_that_does_not_answer_is_not_asked_as_root(server):
+    server.refuse = OperationalError(2003, "connection refused")
+    with pytest.raises(sql_url.DatabaseError, match="no database server answers"):
+        sql_url.query(URL, "SELECT 1", as_root=True)
+    assert server.logins == ["nova"]

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The report that the test guest writes to its console."""
+
 from __future__ import annotations
 
 from ansible.module_utils.guest import guest_report
@@ -17,32 +19,27 @@ CONSOLE = (
 
 
 def test_a_console_log_is_read():
-    said = guest_report.report(CONSOLE)
-    assert said["banner"] == "nova-guest up 2.52 kernel 6.1.0-56-cloud-amd64 memory 92"
-    assert said["disk"].startswith("vda bytes=1073741824")
-    assert said["address"] == "10.88.0.103"
-    assert said["routes"] == "169.254.169.254/32 via 10.88.0.100, 0.0.0.0/0 via 10.88.0.1"
-    assert said["metadata"] == {
+    found = guest_report.report(CONSOLE)
+    assert found.banner == "nova-guest up 2.52 kernel 6.1.0-56-cloud-amd64 memory 92"
+    assert found.disk.startswith("vda bytes=1073741824")
+    assert found.address == "10.88.0.103"
+    assert found.routes == "169.254.169.254/32 via 10.88.0.100, 0.0.0.0/0 via 10.88.0.1"
+    assert found.metadata == {
         "instance-id": "i-00000003",
         "hostname": "vm.novalocal",
         "local-ipv4": "10.88.0.103",
         "uuid": "abc-def",
     }
-    assert len(said["lines"]) == 7
-    assert said["heartbeat"] == "vm.novalocal up 16.2"
-    assert [line.split()[0] for line in said["trouble"]] == ["GUEST-DHCP", "GUEST-META"]
+    assert len(found.lines) == 7
+    assert found.heartbeat == "vm.novalocal up 16.2"
+    assert [line.split()[0] for line in found.trouble] == ["GUEST-DHCP", "GUEST-META"]
 
 
 def test_trouble_is_not_taken_for_success():
-    said = guest_report.report(
+    found = guest_report.report(
         "GUEST-DHCP none: no answer yet, still asking, up 13\n"
         "GUEST-META none try 4: x: 500 y up 9\n"
         "GUEST-ERROR module virtio_net does not load\n"
     )
-    assert (said["banner"], said["address"], said["metadata"]) == ("", "", {})
-    assert len(said["trouble"]) == 3
-
-
-def test_the_tail_leaves_empty_lines_out():
-    assert guest_report.tail("a\r\n\r\n\r\nb  \r\n", 5) == ["a", "b"]
-    assert guest_report.tail("") == []
+    assert (found.banner, found.address, found.metadata) == ("", "", {})
+    assert len(found.trouble) == 3

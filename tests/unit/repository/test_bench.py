@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison with plain commands: who is charged for what, and whether both contestants do the same work."""
+"""The comparison with plain commands: the phase of each task, and whether both sides do the same work."""
 
 from __future__ import annotations
 
@@ -85,17 +85,17 @@ def test_the_table_compares_and_leaves_empty_what_cannot_be_compared():
 
 def test_another_outcome_is_noticed():
     def run(name, *services):
-        return {"contestant": name, "outcome": {"services of controller1": [*services]}}
+        return {"side": name, "outcome": {"services of controller1": [*services]}}
 
     one = run("baseline", "glance-api", "keystone")
     assert bench_table.differences(one, run("ours", "keystone", "glance-api")) == []
     assert bench_table.differences(one, run("ours", "keystone", "memcached")) == [
-        "services of controller1: baseline lacks memcached",
-        "services of controller1: ours lacks glance-api",
+        "services of controller1: baseline does not have memcached",
+        "services of controller1: ours does not have glance-api",
     ]
 
 
-def test_who_begins_alternates():
+def test_the_sides_alternate():
     assert bench.schedule(1) == ["baseline", "ours"]
     assert bench.schedule(2) == ["baseline", "ours", "ours", "baseline"]
 

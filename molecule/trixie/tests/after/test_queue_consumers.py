@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sign that a service takes remote calls, at a real broker: with the service, without it, and a queue of nobody."""
+"""Whether a queue is consumed, at a real RabbitMQ: with its service, without it, and an unknown queue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 testinfra_hosts = ["ansible://nova_controllers"]
 
 
-# Nova's account on the message queue, from variables of the inventory: no password is in a command line.
-BROKER = {
+# Nova's account on RabbitMQ, from variables of the inventory: no password is on a command line.
+ACCOUNT = {
     "address": "{{ hostvars[groups.rabbitmq[0]].management_address }}",
     "port": 5672,
     "user": "nova",
@@ -22,10 +22,10 @@ BROKER = {
 
 @pytest.fixture
 def unserved(module, host):
-    """Return look(queue, check): which queues are not consumed; the module waits for them unless it only checks."""
+    """Return look(queue, check): the queues that are not consumed; outside check mode, the module waits for them."""
 
     def look(queue: str, check: bool) -> list:
-        wanted = {"queue": queue, "served_by": "somebody", "messaging": BROKER}
+        wanted = {"queue": queue, "served_by": "a service", "messaging": ACCOUNT}
         answers = module("nova_controllers", "queue_consumers", json.dumps({"queues": [wanted]}), check=check)
         return [queue for answer in answers.values() for queue in answer["unserved"]]
 
@@ -42,6 +42,6 @@ def test_a_queue_without_its_service_is_unserved_until_the_service_is_back(host,
     assert unserved("conductor", check=False) == []
 
 
-def test_a_queue_that_nobody_made_is_unserved_and_not_made_by_looking(host, unserved):
-    assert unserved("of-nobody", check=True) == ["of-nobody"]
-    assert "of-nobody" not in host.check_output("rabbitmqctl --quiet list_queues name").split()
+def test_a_queue_that_does_not_exist_is_unserved_and_not_created(host, unserved):
+    assert unserved("no-such-queue", check=True) == ["no-such-queue"]
+    assert "no-such-queue" not in host.check_output("rabbitmqctl --quiet list_queues name").split()
