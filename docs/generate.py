@@ -1,66 +1,64 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the documents that are made from data: docs/variables.md and docs/releases.md.
+"""Write the documents that are made from data: variables.md, releases.md and decisions/README.md in docs/.
 
-`.venv/bin/python docs/generate.py` writes what is not current; with `--check` it only names it.
+`.venv/bin/python docs/generate.py` writes those that are not current; with `--check` it only names them.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/unit"))
 
-import project  # noqa: E402  renders the data of roles as a run does
+# It renders the data of roles as a run does, and is found only on the path that was just added.
+import project  # type: ignore[import-not-found]  # noqa: E402
 
-# What an operator decides first; the other roles follow by name.
+# The roles whose variables an operator sets first; the others follow by name.
 FIRST = ["cloud", "nova", "nova_hypervisor", "kvm_preflight", "neutron"]
 WRITTEN = "Written by `docs/generate.py` from"
 
 
-def load(path: Path) -> dict:
-    """Return what a YAML file of the project holds; an empty dict when there is none."""
+def load(path: Path) -> dict[str, Any]:
+    """Return the content of a YAML file; an empty dict where there is no file."""
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
 
 
-def spec_of(role: Path) -> dict:
-    """Return the first argument spec of a role: what an operator sets, whatever its entry point is called."""
+def spec_of(role: Path) -> dict[str, Any]:
+    """Return the first entry point of a role's argument spec."""
     return next(iter(load(role / "meta/argument_specs.yml").get("argument_specs", {}).values()), {})
 
 
 def roles() -> list[Path]:
-    """Return the roles that have variables, the ones an operator meets first in front."""
+    """Return the roles with variables, those of FIRST in front."""
     found = [path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")]
     return sorted(found, key=lambda role: (FIRST.index(role.name) if role.name in FIRST else len(FIRST), role.name))
 
 
 def cell(text: str) -> str:
-    """Return text that stands in one cell of a Markdown table."""
-    return " ".join(str(text).split()).replace("|", "\\|")
+    """Return a text as one cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def text_of(description: str | list) -> str:
-    """Return a description as Markdown: V(x) and C(x) are Ansible's marks for values and code."""
+    """Return a description as Markdown: values, code, options and modules, which Ansible writes V(x), are code."""
     text = " ".join(description) if isinstance(description, list) else description
-    for mark in ("V(", "C("):
-        while mark in text:
-            before, rest = text.split(mark, 1)
-            inside, after = rest.split(")", 1)
-            text = f"{before}`{inside}`{after}"
-    return text
+    return re.sub(r"\b[VCOM]\(([^)]+)\)", r"`\1`", text)
 
 
 def shown(value: object) -> str:
     """Return a default as it would be typed."""
-    if value is None or isinstance(value, (bool, int, float, list, dict)):
-        flow = yaml.safe_dump(value, default_flow_style=True, width=1000)
-        return f"`{cell(flow.replace('...', '').strip())}`"
-    return f"`{cell(value)}`"
+    if isinstance(value, str):
+        return f"`{cell(value)}`"
+    flow = yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return f"`{cell(flow.replace('...', '').strip())}`"
 
 
 def rows(options: dict, defaults: dict, prefix: str = "", seen: dict | None = None) -> list[str]:
@@ -96,14 +94,14 @@ def is_secret(name: str) -> bool:
 def variable_table(role: Path, seen: dict) -> str:
     """Return the Markdown table of a role's variables, empty where it has none."""
     options = {name: option for name, option in spec_of(role).get("options", {}).items() if not is_secret(name)}
-    head = ["| Variable | Type | Default | What it means |", "|---|---|---|---|"]
+    head = ["| Variable | Type | Default | Description |", "|---|---|---|---|"]
     return "\n".join(head + rows(options, project.role_data(role.name, "defaults"), seen=seen)) if options else ""
 
 
 def secret_table() -> str:
     """Return the Markdown table of the secrets."""
     options = {name: option for role in roles() for name, option in spec_of(role).get("options", {}).items()}
-    lines = ["| Secret | What it is |", "|---|---|"]
+    lines = ["| Secret | Description |", "|---|---|"]
     lines += [
         f"| `{name}` | {cell(text_of(options[name]['description']).replace(' From secrets.yml.', ''))} |"
         for name in project.SECRETS
@@ -111,7 +109,7 @@ def secret_table() -> str:
     return "\n".join(lines)
 
 
-def file_rows(name: str, part) -> list[str]:
+def file_rows(name: str, part: project.Component) -> list[str]:
     """Return a row for each file of a component that takes options."""
     return [
         f"| `{entry['path']}` | {entry.get('format', 'ini')} | {name} |"
@@ -121,10 +119,11 @@ def file_rows(name: str, part) -> list[str]:
 
 
 def components() -> dict:
-    """Return every component as a host of all groups has it: name to Component."""
+    """Return every component, by name, for a host in all groups."""
     plan = project.plan_of("all-in-one", list(project.RELEASES)[-1])
     declared, common = plan.value("deploy_plan_components"), plan.value("deploy_plan_common")
-    return {name: project.Component(name, declared[name], plan.shape.host, plan.cloud, common) for name in declared}
+    place = project.Place(plan.shape.host, plan.cloud, common)
+    return {name: project.Component(name, declared[name], place) for name in declared}
 
 
 def path_table() -> str:
@@ -136,9 +135,9 @@ def path_table() -> str:
 def variables() -> str:
     """Return docs/variables.md."""
     parts = [
-        f"# Variables\n\nEvery variable that an inventory may set, with its type and default. {WRITTEN}\n"
-        "`roles/*/meta/argument_specs.yml` and `roles/*/defaults/`; change those, not this file. A variable with an"
-        " empty\ndefault that is not required may be left out.\n"
+        f"# Variables\n\nEvery variable that an inventory can set, with its type and default. {WRITTEN}\n"
+        "`roles/*/meta/argument_specs.yml` and `roles/*/defaults/`; change those, not this file. A variable that is not"
+        "\nrequired can be left out. [configure.md](configure.md) explains where to set a variable.\n"
     ]
     seen: dict = {}
     for role in roles():
@@ -147,8 +146,8 @@ def variables() -> str:
             parts.append(f"## {role.name}\n\n{spec_of(role)['short_description']}.\n\n{table}\n")
     parts.append(
         "## Files of config_overrides\n\nThe paths that `config_overrides` takes. Files of the formats ini and systemd"
-        " have sections:\n`{path: {section: {option: value}}}`; the others are flat: `{path: {option: value}}`. A"
-        f" null removes an option.\n\n{path_table()}\n"
+        " have sections,\n`{path: {section: {option: value}}}`; the others are flat, `{path: {option: value}}`.\n\n"
+        f"{path_table()}\n"
     )
     parts.append(
         "## Secrets\n\n`playbooks/secrets.yml` writes those that an inventory does not have yet into"
@@ -167,7 +166,7 @@ def options_of(config: dict) -> str:
 
 
 def release_tables() -> list[str]:
-    """Return the lines about the releases, and about what their lists of options were made from."""
+    """Return the lines about the releases, and about the packages of their lists of options."""
     lines = [
         "## Releases that can be deployed",
         "",
@@ -176,7 +175,7 @@ def release_tables() -> list[str]:
     ]
     for name, row in project.RELEASES.items():
         lines.append(f"| `{name}` | {row['nova']['version']} | {row['suite']} | {options_of(row['nova']['options'])} |")
-    lines += ["", "## Where the options that preflight knows come from", ""]
+    lines += ["", "## Packages of the option lists", ""]
     lines += ["| `nova_release` | Packages |", "|---|---|"]
     for name in project.RELEASES:
         packages = json.loads((ROOT / f"roles/option_lists/files/{name}.json").read_text(encoding="utf-8"))["packages"]
@@ -238,13 +237,39 @@ def releases() -> str:
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
+def decisions() -> str:
+    """Return docs/decisions/README.md, the index of the decisions; raise ValueError for one without a title."""
+    lines = [
+        "# Decisions",
+        "",
+        "Why the project is built as it is, one record for each decision. A superseded record stays.",
+        f"{WRITTEN} the headings of the records.",
+        "",
+        "| Number | Decision |",
+        "|--:|---|",
+    ]
+    for path in sorted((ROOT / "docs/decisions").glob("[0-9]*.md")):
+        text = path.read_text(encoding="utf-8")
+        title = re.match(r"# (\d+)\. (.+)\n", text)
+        if not title:
+            raise ValueError(f"{path.name} has no title such as '# 7. molecule'")
+        superseded = re.search(r"^Superseded by \[(decision \d+)\]\((\S+)\)", text, re.MULTILINE)
+        note = f" (superseded by [{superseded[1]}]({superseded[2]}))" if superseded else ""
+        lines.append(f"| {title[1]} | [{title[2]}]({path.name}){note} |")
+    return "\n".join(lines) + "\n"
+
+
 def documents() -> dict[Path, str]:
-    """Return every generated document: its path and the text it should have."""
-    return {ROOT / "docs/variables.md": variables(), ROOT / "docs/releases.md": releases()}
+    """Return every generated document: its path and its current text."""
+    return {
+        ROOT / "docs/variables.md": variables(),
+        ROOT / "docs/releases.md": releases(),
+        ROOT / "docs/decisions/README.md": decisions(),
+    }
 
 
 def stale() -> dict[Path, str]:
-    """Return the documents that are not what the data says."""
+    """Return the documents whose files differ from the data."""
     return {p: t for p, t in documents().items() if not p.exists() or p.read_text(encoding="utf-8") != t}
 
 

@@ -1,25 +1,25 @@
+#!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-from __future__ import annotations
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.stages.config_files import ARGUMENT_SPEC, run
+from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: config_files
-short_description: All configuration files of a host in one call
+short_description: Write all configuration files of a host in one call
 description:
   - Writes files, makes directories and links, and removes files, given as one list, in one call.
-  - With O(files[].validate), each option of a changed file is looked up in the option catalogue of the installed
-    OpenStack release before anything is written. Where one option of one file is wrong, no file is replaced.
+  - With O(files[].validate), each option of a changed file is looked up in the option catalog of the installed
+    OpenStack release before anything is written. One wrong option in one file keeps every file from being replaced.
   - All new contents are written next to their targets before the first file is replaced, each by a rename.
-  - A symbolic link at the place of a file is replaced by the file; it is never written through.
-author: nova-ansible contributors
+  - A symbolic link at the path of a file is replaced by the file; nothing is written to its target.
+author:
+  - nova-ansible contributors
 attributes:
-  check_mode: {support: full, description: "Owners, groups and folders that do not exist yet are predicted."}
+  check_mode: {support: full, description: "Owners, groups and directories that do not exist yet are predicted."}
   diff_mode: {support: full, description: "Only options or lines that differ; secrets are masked on both sides."}
 options:
   files:
-    description: What is wanted, written in the order given.
+    description: The files, directories and links of the host.
     type: list
     elements: dict
     required: true
@@ -34,36 +34,36 @@ options:
         default: file
       layers:
         description:
-          - Options in layers, each a dict of C(name), C(source) (where an operator finds it) and C(options).
-          - C(options) are sections of options; in the formats without sections they are options. A later layer wins,
-            V(null) removes an option, a list repeats it, booleans become V(true) and V(false).
+          - Options in layers, each a dict of C(name), C(source) (the file that an operator edits) and C(options).
+          - C(options) maps sections to options; in a format without sections it maps options to values. A later layer
+            wins, V(null) removes an option, a list repeats it, booleans become V(true) and V(false).
         type: list
         elements: dict
       format:
         description:
           - V(ini) is read by oslo.config; sections and options are sorted, V(DEFAULT) first. All other formats keep
             the order of the layers. A section without options is dropped.
-          - V(systemd) are units and their drop-ins. V([Unit]) stands first, V([Install]) last; an empty text at the
-            head of a list resets what the unit had.
-          - V(properties) are lines C(name = value). A value is written as it is given, so that a text for libvirtd.conf
-            holds its double quotes.
-          - V(shell) are lines C(NAME="value"), quoted for shells and for systemd's C(EnvironmentFile=).
-          - V(flags) are lines C(name value) as in memcached.conf; V(true) writes the name alone, V(false) drops it.
-          - V(yaml) is a mapping. Each of its names is an option; a later layer replaces the whole value.
+          - V(systemd) is for units and their drop-ins. V([Unit]) comes first, V([Install]) last; an empty text at the
+            head of a list resets the values of the unit.
+          - V(properties) writes lines C(name = value). A value is written as given, so a text for libvirtd.conf needs
+            its own double quotes.
+          - V(shell) writes lines C(NAME="value"), quoted for shells and for systemd's C(EnvironmentFile=).
+          - V(flags) writes lines C(name value) as in memcached.conf; V(true) writes the name alone, V(false) drops it.
+          - V(yaml) writes a mapping. Each of its names is an option; a later layer replaces the whole value.
         type: str
         choices: [ini, systemd, properties, shell, flags, yaml]
         default: ini
-      text: {description: The whole content of a file that is not made of options., type: str}
+      text: {description: The content of a file that is not made of options., type: str}
       source:
-        description: File on the managed host whose content is taken over, such as a packaged C(api-paste.ini).
+        description: File on the managed host whose content is copied, such as a packaged C(api-paste.ini).
         type: path
-      target: {description: Where a link leads; it need not exist., type: path}
+      target: {description: Target of a link; it need not exist., type: path}
       optional:
         description:
           - The file is not made, and one that an operator or a package wrote is left alone, until a layer has an option
             for it.
-          - From then on it stays, without options where they went away. oslo.policy fails on a policy that vanishes
-            while a service runs.
+          - From then on the file stays, even when its last option is removed, because oslo.policy fails on a policy
+            file that vanishes while a service runs.
         type: bool
         default: false
       owner: {description: Owner., type: str, default: root}
@@ -73,7 +73,7 @@ options:
         type: str
       validate:
         description:
-          - Namespaces of C(oslo.config.opts) which declare the options of this file, such as V(nova.conf), or patterns
+          - Namespaces of C(oslo.config.opts) that declare the options of this file, such as V(nova.conf), or patterns
             of them, such as V(neutron.*). The message about an unknown option names the namespace that has it.
           - A namespace that is not installed is an error; in check mode the file is listed in RV(not_validated).
         type: list
@@ -125,37 +125,41 @@ changed_paths:
   elements: str
   sample: [/etc/placement/placement.conf]
 deprecated:
-  description: Accepted options of the checked files which the installed release calls deprecated, with what to use.
+  description: Options of the checked files that the installed release accepts but deprecates, with the replacement.
   returned: success
   type: list
   elements: str
-  sample: ["/etc/nova/nova.conf: [glance] api_servers will be removed: use the catalogue"]
+  sample: ["/etc/nova/nova.conf: [glance] api_servers will be removed: use the service catalog"]
 validated:
-  description: Files whose options were looked up in the installed release's catalogue.
+  description: Files whose options were looked up in the catalog of the installed release.
   returned: success
   type: list
   elements: str
 not_validated:
-  description: Files that a run would check, but that check mode could not, as their packages are not installed yet.
+  description: Files that check mode could not check, because their packages are not installed yet.
   returned: success
   type: list
   elements: str
 diff:
-  description: Per changed path what differs, with secrets masked.
+  description: The differences of each changed path, with secrets masked.
   returned: success
   type: list
   elements: dict
 """
 
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.stages.config_files import ARGUMENT_SPEC, run
+
 
 class QuietModule(AnsibleModule):
-    """Keeps its arguments out of the target's journal: `files` may hold secrets that nobody named among `secrets`."""
+    """Keep the arguments out of the target's journal: `files` may hold secrets that are not among `secrets`."""
 
-    def _log_invocation(self):
+    def _log_invocation(self) -> None:
         self.log(f"config_files: {', '.join(entry['path'] for entry in self.params['files'])}")
 
 
-def main():
+def main() -> None:
+    """Run the module."""
     run(QuietModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True))
 
 

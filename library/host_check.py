@@ -1,15 +1,23 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""What a host is and whether a deployment can work on it: read only, in one call."""
 
 from __future__ import annotations
 
-DOCUMENTATION = """
+DOCUMENTATION = r"""
 module: host_check
-short_description: Read what a host is and name what would stop a deployment on it
+short_description: Read the facts of a host and find what would stop a deployment on it
 description:
-  - Returns the facts that decide values of a plan (C(ansible_facts.nova_ansible_host)) and a list of problems; it
-    changes nothing and does not fail by itself, so that one report can name every problem of every host.
+  - Returns the facts that decide values of a plan (C(ansible_facts.nova_ansible_host)) and a list of problems. It
+    changes nothing, and a problem does not fail the task, so that one report can name every problem of every host.
+author:
+  - nova-ansible contributors
+attributes:
+  check_mode:
+    description: Does the same; it only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
 options:
   address:
     description: Address that the services of this host will listen on; it must be an address of the host.
@@ -22,7 +30,7 @@ options:
     description: Suite of the distribution that the release belongs to, for example V(trixie).
     type: str
   packages:
-    description: Packages that will be installed; the mirror is only asked for when one of them is missing.
+    description: Packages that will be installed. Package mirrors and free space are checked when one is missing.
     type: list
     elements: str
     default: []
@@ -36,29 +44,28 @@ options:
     type: dict
     default: {}
   min_memory_mb:
-    description: Smallest memory, MiB.
+    description: Least memory, in MiB.
     type: int
     default: 0
   min_disk_mb:
-    description: Smallest free space below /var, MiB; only asked for while packages are missing.
+    description: Least free space below /var, in MiB; only checked while packages are missing.
     type: int
     default: 0
   now:
-    description: Seconds since the epoch on the control node, to compare clocks with.
+    description: Time of the control node, in seconds since the epoch, to compare the clocks. Not checked without it.
     type: float
   max_clock_skew:
-    description: Largest difference of the clocks, seconds.
+    description: Largest difference of the clocks, in seconds.
     type: float
     default: 30
   tun:
-    description: Whether the host needs /dev/net/tun (guests' network interfaces).
+    description: Whether the host needs /dev/net/tun, for the network interfaces of instances.
     type: bool
     default: false
-author: [nova-ansible]
 """
 
-EXAMPLES = """
-- name: Look at the host
+EXAMPLES = r"""
+- name: Check the host
   host_check:
     address: 192.0.2.11
     suite: trixie
@@ -66,7 +73,7 @@ EXAMPLES = """
     min_memory_mb: 4096
 """
 
-RETURN = """
+RETURN = r"""
 problems:
   description: One sentence for each problem - what is wrong, the value found, what to do.
   returned: always
@@ -77,7 +84,10 @@ versions:
   returned: always
   type: dict
 ansible_facts:
-  description: "C(nova_ansible_host): distribution, suite, architecture, cpus, memory_mb, hostname, ovs_datapath."
+  description:
+    - "C(nova_ansible_host): distribution, suite, architecture, hostname, cpus (those that this process may use),
+      memory_mb (MiB) and ovs_datapath (V(system) where the kernel has the module openvswitch, or may load it, else
+      V(netdev))."
   returned: always
   type: dict
 """

@@ -1,32 +1,31 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Look at a host and carry out its plan, all stages in one call."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_state
-short_description: The whole plan of a host in one call
+short_description: Carry out or predict the plan of a host in one call
 description:
-  - Carries out the stages of a plan in their order, each with the code of the module that also does it alone, or
-    predicts them with the same code.
-  - With O(look), the host is read and every stage is predicted, and nothing is changed. What cannot be predicted before
-    an earlier stage is done is pending, with a note. What is wrong with the host or its plan is listed as a sentence
-    in RV(problems); it is not a failure.
-  - Without it, the stages are carried out; the first that fails ends the call with its message and with what the stages
-    before it did.
-  - "Values that only the host knows are decided from its facts, anywhere in the plan. They are written as
+  - Carries out the stages of a plan in their order, each with the code of the module of that stage, or predicts them
+    with the same code.
+  - With O(look), the host is read, every stage is predicted, and nothing is changed. A stage that cannot be predicted
+    before an earlier one is done is pending, with a note. Problems of the host or its plan are listed in
+    RV(problems); they are not a failure.
+  - Without it, the stages are carried out. The first that fails ends the call, with its message and the results of the
+    stages before it.
+  - "Values that only the host knows are decided from its facts, anywhere in the plan. They have the form
     C({from_host: cpus, divide_by: 2, min: 1, max: 8})."
-  - The action of this name runs on the control node. It sends a host only what the asked stages need, sends nothing
-    where they have nothing to do, and takes besides C(secret_paths), where secrets stand in the variables, by default
-    those of C(cloud), and C(option_list), C(option_release) and C(extra_options), the options of the release, which a
-    look compares with those of the operator whose packages are not installed yet.
+  - The action of this name runs on the control node. It sends a host only the data that the requested stages need, and
+    sends nothing where they have nothing to do. It has more options. C(secret_paths) are the places of secrets among
+    the variables, by default those of C(cloud). C(option_list), C(option_release) and C(extra_options) are the
+    options of the release, with which a look compares the operator's options for packages that are not installed yet.
   - "The stages are: packages, files, base_units, databases, messaging_users, prepare, schema, identity_units,
     identity_endpoints, identity, api_units, api_endpoints, queues, agent_units, finish, cells."
 options:
   plan:
     description:
-      - The plan of the host. A stage whose key is empty is not there. Each key is as the module of its stage takes it.
+      - The plan of the host. A stage with an empty key is left out. Each key has the form of the module of its stage.
       - C(packages) and C(debconf) are for M(apt_transaction), C(files) for M(config_files); C(base_units),
         C(identity_units), C(api_units), C(stopped_units) and C(agent_units) for M(systemd_units); C(databases) for
         M(service_databases); C(messaging_users) for M(rabbitmq_users); C(schema) for M(db_bootstrap);
@@ -35,31 +34,31 @@ options:
         C(cell_database_url), for M(nova_compute_hosts).
       - C(prepare) and C(finish) are lists of steps, each with C(name), C(module) (any of these modules, or
         M(ovs_host)) and C(args).
-      - C(host) is the host's name in the inventory, for messages.
+      - C(host) is the name of the host in the inventory, for messages.
     type: dict
     required: true
   stages: {description: Names of the stages to carry out; all when empty., type: list, elements: str, default: []}
   look: {description: Read the host and predict every stage., type: bool, default: false}
   host:
-    description: What to check the host for in a look, the options of M(host_check). C(now), C(packages) and C(ports)
-      are filled in from the plan. Nothing is checked where this is empty.
+    description: Requirements on the host in a look, the options of M(host_check). The action adds C(now), C(packages)
+      and C(ports) from the plan. Nothing is checked where this is empty.
     type: dict
     default: {}
   kvm:
-    description: The policy for KVM, the options of M(kvm_verify), and C(repair), whether a run may repair what it can.
-      Without it the host runs no guests.
+    description: Policy for KVM, the options of M(kvm_verify), and C(repair), whether a run repairs what it can.
+      Without it the host runs no instances.
     type: dict
   facts:
     description: RV(facts) of an earlier look, so that the host is not read again.
     type: dict
-  auth: {description: "How to log in to Keystone as an administrator, as M(openstack_identity) takes it.", type: dict}
+  auth: {description: "Login of an administrator at Keystone, in the form of M(openstack_identity).", type: dict}
   region: {description: Region of the endpoints., type: str, default: RegionOne}
   database_admin:
     description: Login of an external database server, with C(address), C(port), C(admin_user), C(admin_password).
-      Without it, the server on this machine is used.
+      Without it, the server on this host is used.
     type: dict
     default: {}
-  messaging_host: {description: Address where the broker of this machine listens., type: str, default: localhost}
+  messaging_host: {description: Address where RabbitMQ listens on this host., type: str, default: localhost}
   computes: {description: Computes to map into their cell., type: list, elements: str, default: []}
   changed_paths:
     description: Paths that earlier calls of this run changed.
@@ -67,14 +66,15 @@ options:
     elements: str
     default: []
   secrets:
-    description: Texts that are masked in everything that is returned.
+    description: Texts that are masked in all results.
     type: list
     elements: str
     default: []
 attributes:
-  check_mode: {support: full, description: "Predicts the stages; with O(look) this is what happens anyway."}
+  check_mode: {support: full, description: "Predicts the stages, as O(look) does outside check mode too."}
   diff_mode: {support: full, description: "An entry for each changed file and stage; its header names the stage."}
-author: [nova-ansible]
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
@@ -85,7 +85,7 @@ EXAMPLES = r"""
     host: {address: 192.0.2.11, suite: trixie, min_memory_mb: 4096}
   register: host_state
 
-- name: Install and configure what the services stand on
+- name: Install and configure the services that OpenStack depends on
   host_state:
     plan: "{{ plan }}"
     stages: [packages, files, base_units]
@@ -95,105 +95,116 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether a stage changed something; in check mode whether one would. A look in a run changes nothing.
+  description: Whether a stage changed something, in check mode whether one would. A look outside check mode changes
+    nothing.
   returned: always
   type: bool
 pending:
-  description: Whether there is something to do, or to wait for; after an acting call, false.
+  description: Whether there is something to do or to wait for; false after an acting call.
   returned: always
   type: bool
 stages:
-  description: For each stage that the plan has C(changed), C(seconds), C(note) where something could not be predicted
-    or does not answer yet, and what the module of the stage returns.
+  description: For each stage in the plan C(changed), C(seconds), the results of its module, and C(note) where it
+    could not be predicted or is not ready yet.
   returned: always
   type: dict
   sample: {files: {changed: true, changed_paths: [/etc/nova/nova.conf], seconds: 0.1}, api_units: {changed: false}}
 acted: {description: Names of the stages that were carried out., returned: always, type: list, elements: str}
 changed_paths:
-  description: Paths that packages and files changed in this call, in a look those they would.
+  description: Paths that packages and files changed in this call, in a look those that they would change.
   returned: always
   type: list
   elements: str
 problems:
-  description: What is wrong with the host or its plan, each a sentence.
+  description: Problems of the host or its plan, each a sentence.
   returned: always
   type: list
   elements: str
 facts:
-  description: What the host decides its values from, to pass on as O(facts).
+  description: Facts that values of the plan are decided from, to be passed on as O(facts).
   returned: always
   type: dict
-kvm: {description: What M(kvm_verify) found; null when it was not asked., returned: always, type: dict}
-versions: {description: Versions of the packages in O(host) C(versions)., returned: always, type: dict}
-diff: {description: What differs., returned: in diff mode, type: list, elements: dict}
+kvm: {description: Result of M(kvm_verify); null without O(kvm)., returned: always, type: dict}
+versions: {description: Versions of the packages in C(versions) of O(host)., returned: always, type: dict}
+diff: {description: The differences., returned: in diff mode, type: list, elements: dict}
 failed_stage: {description: The stage that failed., returned: failure, type: str}
 """
 
 import os
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.config.masking import forms
-from ansible.module_utils.plan import host_state as engine
+from ansible.module_utils.message import Message
+from ansible.module_utils.plan.host_state import Host, read_host, read_kvm
+from ansible.module_utils.plan.stage_table import Context, StageError, select_stages
 
 
 class QuietModule(AnsibleModule):
-    """Keeps its arguments, and with them the secrets of the plan, out of the journal and of its results."""
+    """Keep the arguments, and with them the secrets of the plan, out of the journal and the results."""
 
     def _log_invocation(self) -> None:
         self.log(f"host_state: {shown(self.params)}")
 
-    def exit_json(self, **result) -> None:
-        """Return with arguments that hold no secret."""
-        super().exit_json(**{"invocation": {"module_args": shown(self.params)}, **result})
+    def exit_json(self, **kwargs: Any) -> NoReturn:
+        """Return a result with arguments that have no secret in them."""
+        super().exit_json(**{"invocation": {"module_args": shown(self.params)}, **kwargs})
 
-    def fail_json(self, msg, **result) -> None:
-        """Fail with arguments that hold no secret."""
-        super().fail_json(msg, **{"invocation": {"module_args": shown(self.params)}, **result})
+    def fail_json(self, msg: Message, **kwargs: Any) -> NoReturn:
+        """Fail with arguments that have no secret in them."""
+        super().fail_json(msg, **{"invocation": {"module_args": shown(self.params)}, **kwargs})
 
 
-def shown(params: dict) -> dict:
+def shown(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments without their contents."""
     plan = params.get("plan")
     keys = sorted(key for key, content in plan.items() if content) if isinstance(plan, dict) else []
     return {"plan": keys, "stages": params.get("stages"), "look": params.get("look")}
 
 
-def asks(host: dict) -> bool:
-    """Tell whether the host is to be checked, not only asked for versions of packages."""
+def is_checked(host: Mapping[str, Any]) -> bool:
+    """Return whether there are requirements on the host, and not only packages whose versions are wanted."""
     return bool(set(host) - {"versions"})
 
 
-def read(module: AnsibleModule) -> dict:
+def read(module: AnsibleModule) -> dict[str, Any]:
     """Return facts, problems, versions and the evaluation of KVM; nothing is read where facts are given."""
     params = module.params
     name = params["plan"].get("host") or "this host"
     if params["facts"] is not None and not params["look"]:
         return {"facts": params["facts"], "problems": [], "versions": {}, "kvm": None, "pending": False}
-    known = engine.read_host(module, params["host"])
-    if not asks(params["host"]):
+    known = read_host(module, params["host"])
+    if not is_checked(params["host"]):
         known["problems"] = []
     known.update(kvm=None, pending=False)
     if params["kvm"] is not None and os.geteuid() == 0:
-        found = engine.read_kvm(module, params["kvm"], name)
+        found = read_kvm(module, params["kvm"], name)
         known["facts"]["kvm"] = found["facts"]
         known["problems"] = known["problems"] + found["problems"]
         known.update(kvm=found["kvm"], pending=found["pending"])
     return known
 
 
-def run(module: AnsibleModule) -> None:
-    """Read the host, predict or carry out, report once."""
+def add_secrets(module: AnsibleModule) -> None:
+    """Let the module mask every secret among its arguments."""
     params = module.params
     for secret in filter(None, params["secrets"]):
         module.no_log_values.update(forms(secret))
     for login in (params["auth"] or {}, params["database_admin"]):
         module.no_log_values.update(str(text) for key, text in login.items() if "password" in key and text)
+
+
+def run(module: AnsibleModule) -> None:
+    """Read the host, predict or carry out its stages, and report once."""
+    params = module.params
+    add_secrets(module)
     try:
-        stages = engine.chosen(params["plan"], params["stages"], params["computes"])
-    except ValueError as error:
-        module.fail_json(msg=f"{error}.")
+        stages = select_stages(params["plan"], params["stages"], params["computes"])
+    except StageError as error:
+        module.fail_json(error.message)
     known = read(module)
-    given = engine.Given(
+    context = Context(
         auth=params["auth"] or {},
         region=params["region"],
         database_admin=params["database_admin"],
@@ -201,18 +212,16 @@ def run(module: AnsibleModule) -> None:
         computes=tuple(params["computes"]),
         secrets=tuple(params["secrets"]),
     )
-    host = engine.Host(module, params["plan"], known["facts"], given, params["changed_paths"])
+    host = Host(module, params["plan"], known["facts"], context, params["changed_paths"])
     failure = None
     if not params["look"] and not module.check_mode:
         failure = host.act(stages)
-    elif os.geteuid() == 0 or not set(params["host"]) - {
-        "versions"
-    }:  # else that problem comes first, and hides all others
-        host.look(stages)
+    elif os.geteuid() == 0 or not is_checked(params["host"]):
+        host.look(stages)  # without root, host_check has reported that, and each stage would report it again
     report(module, host, known, failure)
 
 
-def report(module: AnsibleModule, host: engine.Host, known: dict, failure: dict | None) -> None:
+def report(module: AnsibleModule, host: Host, known: dict[str, Any], failure: dict[str, Any] | None) -> None:
     """End the module."""
     predicted = module.params["look"] or module.check_mode
     problems = [*known["problems"], *host.problems]
@@ -236,12 +245,12 @@ def report(module: AnsibleModule, host: engine.Host, known: dict, failure: dict 
         details = {"exception": failure["traceback"]} if "traceback" in failure else {}
         module.fail_json(msg=failure["msg"], failed_stage=failure["stage"], **result, **details)
     if problems and not module.params["look"]:
-        module.fail_json(msg="\n".join(problems), **result)
+        module.fail_json(msg=Message("\n".join(problems)), **result)
     module.exit_json(**result)
 
 
 def main() -> None:
-    """Take the arguments."""
+    """Run the module."""
     module = QuietModule(
         argument_spec={
             "plan": {"type": "dict", "required": True},

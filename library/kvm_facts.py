@@ -1,19 +1,19 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kvm_facts
-short_description: Find out whether KVM really works on a host, and how well
-version_added: "0.1.0"
+short_description: Gather whether KVM works on a host, and how fast
 description:
-  - Opens C(/dev/kvm), creates a throw-away virtual machine, runs a few dozen machine instructions in it in real mode,
+  - Opens C(/dev/kvm), creates a temporary virtual machine, runs a few dozen machine instructions in it in real mode,
     in 64-bit kernel mode and in user mode, and compares their speed with the same instructions run by the host itself.
-  - Reads besides what the files of the machine tell about processor, kernel, modules, users, memory, NUMA, IOMMU,
+  - Reads from the files of the host what they hold about processor, kernel, modules, users, memory, NUMA, IOMMU,
     devices and programs.
   - Everything that touches KVM happens in a child process with a hard deadline. No kernel module is loaded, no file is
-    written, no compiler is needed, and the machine lives for about a fifth of a second.
-  - A bad host is not a failure of this module; M(kvm_verify) evaluates it.
+    written, no compiler is needed, and the virtual machine exists for about a fifth of a second.
+  - A host without KVM is not a failure of this module; M(kvm_verify) evaluates the facts.
 options:
   probe:
     description:
@@ -25,13 +25,13 @@ options:
     default: full
   gather:
     description:
-      - Which facts to gather. V(libvirt) asks libvirt what it thinks of KVM, for comparison, and may start its daemon.
+      - Which facts to gather. V(libvirt) reads which virt_types libvirt offers, and may start its daemon.
     type: list
     elements: str
     choices: [cpu, kvm, users, iommu, memory, numa, power, secure, qemu, libvirt]
     default: [cpu, kvm, users, iommu, memory, numa, power, secure, qemu]
   users:
-    description: Users that open the node and create a VM, each in a process of its own; needs root.
+    description: Users that try to open the node and create a VM, each in its own process; needs root.
     type: list
     elements: str
     default: [nova, libvirt-qemu]
@@ -40,18 +40,18 @@ options:
     type: int
     default: 25
   deadline:
-    description: Seconds after which the probe is killed, whatever it does.
+    description: Seconds after which the probe is killed.
     type: float
     default: 2.0
   log:
-    description: Whether to read the kernel log, where that is permitted; it tells a firmware lock.
+    description: Whether to read the kernel log, where that is permitted; it shows a firmware lock.
     type: str
     choices: [auto, none]
     default: auto
   root:
     description:
-      - Folder to read C(/proc), C(/sys), C(/etc) and descriptions of devices from instead of the machine's own.
-      - Such a tree describes another machine; its probe result is its file C(fixture/probe.json).
+      - Directory to read C(/proc), C(/sys), C(/etc) and descriptions of devices from, instead of this host's own.
+      - Such a tree describes another machine; the result of its probe is the file C(fixture/probe.json).
     type: path
     default: /
 attributes:
@@ -66,18 +66,18 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Find out whether KVM works
+- name: Gather whether KVM works
   kvm_facts:
 
-- name: Show what stands behind the answer
+- name: Show the reason
   ansible.builtin.debug:
     msg: "{{ ansible_facts.kvm.probe.reason }}"
 
-- name: Compare with what libvirt believes
+- name: Compare with what libvirt offers
   kvm_facts:
     gather: [cpu, kvm, libvirt]
 
-- name: Look without touching the device
+- name: Gather without touching the device
   kvm_facts:
     probe: none
 """
@@ -97,10 +97,10 @@ ansible_facts:
           type: str
           sample: x86_64
         cpu:
-          description: Vendor, model, count, the virtualization flag that the kernel shows, and what CPUID itself says.
+          description: Vendor, model, count, the virtualization flag that the kernel shows, and the result of CPUID.
           type: dict
         kernel:
-          description: Release, whether KVM is registered, options of note, and what the kernel log said.
+          description: Release, whether KVM is registered, options of note, and the lines of its log about KVM.
           type: dict
         node:
           description: The device node, its owner, group and mode, and whether its mount forbids devices.
@@ -112,23 +112,25 @@ ansible_facts:
           description: Whether this host is itself a guest, and whether guests are offered virtualization.
           type: dict
         users:
-          description: For each user whether it exists, is in the node's group, and what opening the node gave.
+          description: For each user whether it exists, is in the node's group, and the result of opening the node.
           type: dict
           sample: {libvirt-qemu: {exists: true, uid: 64055, gids: [104], in_node_group: true, open: ok}}
         probe:
           description:
-            - Functional probe. C(class) is V(hardware), V(emulated), V(unusable) or V(unmeasured); C(reason) tells why.
+            - Result of the probe; null without one. C(class) is V(hardware), V(emulated), V(unusable) or
+              V(unmeasured), C(reason) is why.
             - C(tests) holds each guest test, C(rates) the loops, C(ratios) their share of native speed, C(exit_ns) the
-              cost of leaving the guest, C(guest_cpu) what guests are offered, C(caps) KVM's capabilities.
+              nanoseconds of leaving and entering the guest, C(guest_cpu) what guests are offered, C(caps) the
+              capabilities of KVM.
           type: dict
         iommu:
           description: Groups, units, tables of the firmware.
           type: dict
         memory:
-          description: Sizes, huge pages, transparent huge pages, KSM.
+          description: Sizes in kB, huge pages, transparent huge pages, KSM.
           type: dict
         numa:
-          description: Nodes with their processors, memory, distances and huge pages.
+          description: Nodes with their processors, memory in kB, distances and huge pages.
           type: dict
         power:
           description: Governors, SMT, clock source, vulnerabilities.
@@ -149,15 +151,18 @@ ansible_facts:
           description: Facts that could not be gathered, with the error.
           type: dict
         seconds:
-          description: What all this cost.
+          description: Seconds that the module took.
           type: float
 """
+
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kvm import facts as kvm
 
 
-def argument_spec():
+def argument_spec() -> dict[str, Any]:
+    """Return the options, as DOCUMENTATION has them."""
     return {
         "probe": {"type": "str", "choices": ["full", "open", "none"], "default": "full"},
         "gather": {"type": "list", "elements": "str", "choices": list(kvm.GATHER), "default": kvm.DEFAULT_GATHER},
@@ -169,10 +174,11 @@ def argument_spec():
     }
 
 
-def main():
+def main() -> None:
+    """Gather the facts."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     options = module.params
-    problem = kvm.wrong_options(options)
+    problem = kvm.options_problem(options)
     if problem:
         module.fail_json(msg=problem)
     found = kvm.gather(

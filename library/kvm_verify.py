@@ -1,24 +1,22 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Verify that a host can run KVM guests as a policy asks."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kvm_verify
-short_description: Verify that a host can run KVM guests as a policy asks
-version_added: "0.1.0"
+short_description: Verify that a host can run KVM guests as a policy requires
 description:
-  - Evaluates a host by what M(kvm_facts) found, or probes by itself when no facts are given, so that one task suffices.
-  - Every row of the answer says what was found, what was wanted and what to do. What is not known is V(skip) or
-    V(warn), never V(pass). A host is never silently switched to emulation.
+  - Evaluates the facts of M(kvm_facts), or gathers them itself when none are given, so that one task suffices.
+  - Each row of the result has what was found, what was wanted and what to do. What is unknown is V(skip) or V(warn),
+    never V(pass). A host is never silently switched to emulation.
   - Check mode is the full check; nothing is ever changed.
 options:
   require:
     description:
       - V(hardware) fails unless guests run on the processor.
       - V(any) accepts emulation, with a warning.
-      - V(none) asks for nothing; acceleration is still reported.
+      - V(none) requires nothing; acceleration is still reported.
     type: str
     choices: [hardware, any, none]
     default: hardware
@@ -27,7 +25,7 @@ options:
     type: bool
     default: true
   max_exit_ns:
-    description: Nanoseconds of leaving and entering a guest above which there is a warning.
+    description: Nanoseconds of leaving and entering a guest; more is a warning.
     type: int
     default: 10000
   users:
@@ -50,7 +48,7 @@ options:
     description: Whether the IOMMU must be on or off. Not checked when unset.
     type: bool
   hugepages:
-    description: Huge pages that must be there, by their size in kB.
+    description: Number of huge pages that must be there, by their size in kB.
     type: dict
     default: {}
   secure:
@@ -60,50 +58,50 @@ options:
     choices: [sev, sev-es, sev-snp, tdx, s390-pv]
     default: []
   vtpm:
-    description: Whether the programs of virtual TPMs must be there.
+    description: Whether the programs of virtual TPMs must be installed.
     type: bool
     default: false
   devices:
     description:
-      - What it means when a companion device is missing, V(fail), V(warn) or V(skip).
+      - Status when a companion device is missing, V(fail), V(warn) or V(skip), by the name of the device.
       - Known are tun (V(fail) unless set), vhost_net (V(warn)), vfio (V(skip)), vhost_vsock, sev, sgx_vepc, tpm and
         iommufd (not checked unless set).
     type: dict
     default: {}
   release:
-    description: Nova release, as V(zed) or V(2025.1), whose least libvirt and QEMU the host must have.
+    description: Nova release, as V(zed) or V(2025.1); the host must have the libvirt and QEMU that it needs.
     type: str
   warnings_are_errors:
     description: Whether a warning fails.
     type: bool
     default: false
   on_failure:
-    description: V(fail) fails the task; V(report) leaves it to the caller to branch on RV(result).
+    description: V(fail) fails the task; V(report) never does, for playbooks that branch on RV(result).
     type: str
     choices: [fail, report]
     default: fail
   return_facts:
-    description: Whether to return the facts too, as M(kvm_facts) does, when the module probes by itself.
+    description: Whether to return the facts too, as M(kvm_facts) does, when the module gathers them itself.
     type: bool
     default: false
   facts:
-    description: Facts of M(kvm_facts), so that nothing is probed twice. Without them the module probes by itself.
+    description: Facts of M(kvm_facts), so that nothing is probed twice. Without them the module gathers them itself.
     type: dict
   slice_ms:
-    description: Milliseconds of each speed measurement, when the module probes by itself.
+    description: Milliseconds of each speed measurement, when the module gathers the facts itself.
     type: int
     default: 25
   deadline:
-    description: Seconds after which the probe is killed, when the module probes by itself.
+    description: Seconds after which the probe is killed, when the module gathers the facts itself.
     type: float
     default: 2.0
   log:
-    description: Whether to read the kernel log, when the module probes by itself.
+    description: Whether to read the kernel log, when the module gathers the facts itself.
     type: str
     choices: [auto, none]
     default: auto
   root:
-    description: Folder that describes another machine, as in M(kvm_facts).
+    description: Directory that describes another machine, as in M(kvm_facts).
     type: path
     default: /
 attributes:
@@ -130,13 +128,13 @@ EXAMPLES = r"""
     iommu: true
     allow_nested: false
 
-- name: Look at a host and decide later
+- name: Evaluate a host and decide later
   kvm_verify:
     require: any
     on_failure: report
   register: kvm
 
-- name: Use what works there
+- name: Show what works there
   ansible.builtin.debug:
     msg: "virt_type={{ kvm.recommended_virt_type }} cpu_mode={{ kvm.recommended.cpu_mode }}"
 
@@ -147,7 +145,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 result:
-  description: V(pass), V(warn) or V(fail).
+  description: V(fail) if a row fails, else V(warn) if one warns, else V(pass).
   returned: always
   type: str
 class:
@@ -155,7 +153,7 @@ class:
   returned: always
   type: str
 cause:
-  description: One word for the state of acceleration, as V(ok), V(firmware), V(node_denied) or V(software_backend).
+  description: The state of acceleration, as V(ok), V(firmware) or V(node_denied); docs/kvm.md lists all of them.
   returned: always
   type: str
 can_be_enabled:
@@ -179,7 +177,7 @@ checks:
   elements: dict
   contains:
     name:
-      description: What was looked at; the first is acceleration.
+      description: Name of the check; the first is acceleration.
       type: str
     status:
       description: V(pass), V(warn), V(fail) or V(skip).
@@ -199,25 +197,25 @@ failed_checks:
   type: list
   elements: str
 remedy:
-  description: What to do first.
+  description: The remedy of the first row that fails, or else warns.
   returned: always
   type: str
 repairs:
-  description: What M(kvm_repair) could put right.
+  description: What M(kvm_repair) can repair, as its option of that name takes it.
   returned: always
   type: list
   elements: dict
 repairable:
-  description: Whether that would put right every row that fails.
+  description: Whether those RV(repairs) repair every row that fails.
   returned: always
   type: bool
 msg:
-  description: Every failing row as "name, found, wanted, do", the first about acceleration; the warnings if none fails.
+  description: The rows that fail, each with what was found, what was wanted and what to do; the warnings if none fails.
   returned: always
   type: str
 ansible_facts:
-  description: The facts as of M(kvm_facts), when the module probed by itself.
-  returned: when RV(result) is no failure, O(return_facts=true) and no facts were given
+  description: The facts, as M(kvm_facts) returns them.
+  returned: when the task does not fail, O(return_facts=true) and no facts were given
   type: dict
 """
 
@@ -226,7 +224,7 @@ from ansible.module_utils.stages import kvm_verify as stage
 
 
 def main() -> None:
-    """Run this stage alone."""
+    """Run the stage alone."""
     stage.run(AnsibleModule(argument_spec=stage.ARGUMENT_SPEC, supports_check_mode=True))
 
 

@@ -1,5 +1,5 @@
+#!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Run systemd units on their current files."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ DOCUMENTATION = r"""
 module: systemd_units
 short_description: Run systemd units on their current files
 description:
-  - Starts what does not run, and restarts a unit when a file it runs on is newer than the start of the unit, so that
-    nothing is lost when an earlier run was interrupted between a change and the restart.
+  - Starts units that do not run, and restarts a unit when one of its files is newer than its start. A restart is
+    therefore not lost when an earlier run was interrupted between a change and the restart.
   - The unit's own file and its drop-ins are always among its files.
-  - What has to be started or restarted is handed to systemd at once and comes up side by side, in the order that the
-    units themselves ask for (C(After=)).
-  - A unit that ended well and is started by a listening socket counts as running.
-author: nova-ansible contributors
+  - Units are started and restarted by one call of systemd, in parallel, in the order that C(After=) in the units gives.
+  - A unit that ended with success and is started by a listening socket counts as running.
+author:
+  - nova-ansible contributors
 attributes:
   check_mode: {support: full, description: "Units that do not exist yet are predicted to be started."}
   diff_mode: {support: full}
 options:
   units:
-    description: The units and the state each shall be in.
+    description: The units and their states.
     type: list
     elements: dict
     required: true
@@ -27,35 +27,36 @@ options:
       name: {description: "Name of the unit, V(.service) may be left out.", type: str, required: true}
       files:
         description:
-          - Paths or patterns of what the unit runs on, such as its configuration and C(/var/lib/dpkg/info/*.list) of
-            its code. What does not exist is passed over. A directory stands for the names in it.
+          - Paths or patterns of the files that the unit reads when it starts, such as its configuration, and
+            C(/var/lib/dpkg/info/*.list) of its code. Missing files are ignored. A directory counts as changed when
+            a name in it is added or removed.
         type: list
         elements: str
         default: []
       reload_files:
         description:
-          - Paths or patterns of what the unit reads again when it is told to, such as a certificate. When one is newer
+          - Paths or patterns of the files that the unit also reads at a reload, such as a certificate. When one is newer
             than the unit's start and its last reload, and no restart is due, the unit is reloaded.
         type: list
         elements: str
         default: []
-      state: {description: State to be in., type: str, choices: [started, stopped], default: started}
+      state: {description: State of the unit., type: str, choices: [started, stopped], default: started}
       enabled: {description: Whether it starts at boot., type: bool, default: true}
-      package: {description: Package that brings the unit; for the message when it is missing., type: str}
+      package: {description: Package of the unit; for the message when the unit is missing., type: str}
   changed_files:
     description:
-      - Paths that changed earlier in this run. Check mode takes them as newer than any unit. In a run only those that
-        no longer exist matter, as all others show it by their time.
+      - Paths that changed earlier in this run. Check mode takes them as newer than any unit. In a run only removed
+        files matter, because all others have their time.
     type: list
     elements: str
     default: []
-  timeout: {description: Seconds after which a start counts as failed., type: int, default: 120}
+  timeout: {description: Seconds after which a start has failed., type: int, default: 120}
   settle:
-    description: Seconds that a unit must stay up after its start. Only a run that started something waits for it.
+    description: Seconds that a unit must stay up after its start. A run that starts nothing does not wait.
     type: float
     default: 2
   secrets:
-    description: Texts that are masked in what the module returns of journals and logs.
+    description: Texts that are masked in the quoted lines of journals and logs.
     type: list
     elements: str
     default: []
@@ -74,21 +75,21 @@ EXAMPLES = r"""
 RETURN = r"""
 started: {description: Units that did not run., returned: always, type: list, elements: str}
 restarted:
-  description: Units that ran on files older than those that are there now.
+  description: Units that ran on older files, and the files that are newer.
   returned: always
   type: list
   elements: dict
   sample: [{unit: nova-conductor.service, newer: [/etc/nova/nova.conf]}]
 reloaded:
-  description: Units that were told to read their files again.
+  description: Units that read their files again, and the files that are newer.
   returned: always
   type: list
   elements: dict
   sample: [{unit: haproxy.service, newer: [/etc/haproxy/cloud.pem]}]
-stopped: {description: Units that ran and shall not., returned: always, type: list, elements: str}
+stopped: {description: Units that were stopped., returned: always, type: list, elements: str}
 enabled: {description: Units that now start at boot., returned: always, type: list, elements: str}
 disabled: {description: Units that no longer start at boot., returned: always, type: list, elements: str}
-failed_units: {description: Units that did not come up or did not stay., returned: failure, type: list, elements: str}
+failed_units: {description: Units that did not start or did not stay up., returned: failure, type: list, elements: str}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -14,7 +14,7 @@ Message = NewType("Message", str)
 
 
 class OperatorError(Exception):
-    """An error that the operator can act on; its text says what is wrong, the value and what to do."""
+    """An error that the operator can act on; its text names the problem, the value and the remedy."""
 
     def __init__(self, message: Message) -> None:
         super().__init__(message)
@@ -23,3 +23,9 @@ class OperatorError(Exception):
     def message(self) -> Message:
         """Return the text."""
         return Message(str(self))
+
+
+def located(place: str, error: object) -> Message:
+    """Return the text of an error with the place in front of it, unless it is there already or there is no place."""
+    text = str(error)
+    return Message(text if not place or text.startswith(f"{place}: ") else ": ".join([place, text]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of all scenarios share: a way to run our playbooks, the lab's secrets, and the cloud's own answers."""
+"""Fixtures of all scenarios: running playbooks and modules, the secrets of the lab, and the state of the cloud."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCENARIO = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 
 @dataclass
 class Run:
-    """What a playbook gave."""
+    """The result of a playbook."""
 
     rc: int
     output: str
@@ -30,17 +30,17 @@ class Run:
 
     @property
     def changed(self) -> set:
-        """(task, host) of everything that changed, or would have."""
+        """Return (task, host) of everything that changed, or would have in check mode."""
         return {(row["task"], host) for row in self.tasks for host in row["changed"]}
 
     @property
     def stages(self) -> set:
-        """(host, stage) of everything that a plan changed, or would have."""
+        """Return (host, stage) of each stage that changed something, or would have."""
         return {(host, stage) for row in self.tasks for host, stages in row["stages"].items() for stage in stages}
 
     @property
     def changes(self) -> set:
-        """Everything that changed, or would have: (host, kind, what) of stages, files, units, and of other tasks."""
+        """Return (host, kind, name) of each stage, file, unit and other task that changed, or would have."""
         found = {(host, "stage", stage) for host, stage in self.stages}
         for row in self.tasks:
             found |= {(host, "file", path) for host, paths in row["paths"].items() for path in paths}
@@ -50,13 +50,13 @@ class Run:
         return found
 
     @property
-    def said(self) -> dict:
-        """Host to what it said when it failed."""
+    def failures(self) -> dict:
+        """Return the message of each host that failed."""
         return {host: text for row in self.tasks for host, text in row["failed"].items()}
 
     @property
     def recap(self) -> dict:
-        """Host to the numbers of its recap."""
+        """Return the numbers of the recap, by host."""
         rows = re.findall(r"^(\S+)\s+: (ok=\d+.*)$", self.output, re.M)
         return {host: {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", row)} for host, row in rows}
 
@@ -93,36 +93,36 @@ def playbook(request, tmp_path_factory):
     return run
 
 
-def write_inventory(folder: Path, edit, variables: dict | None = None) -> list:
-    """Write the lab's inventory, after a function has changed it, as another inventory; return it.
+def write_inventory(directory: Path, edit, variables: dict | None = None) -> list:
+    """Write a changed copy of the lab's inventory and return it; `edit` changes the data.
 
-    variables are those of groups and hosts in files of their own: {"group_vars/nova_computes.yml": {...}}.
+    variables: files of group and host variables, {"group_vars/nova_computes.yml": {...}}.
     """
     shown = subprocess.run([str(ROOT / "inventory/lab/lab.py")], stdout=subprocess.PIPE, check=True).stdout
     known = json.loads(shown)
     edit(known)
-    everybody = folder / "group_vars/all"
-    everybody.mkdir(parents=True)
+    everyone = directory / "group_vars/all"
+    everyone.mkdir(parents=True)
     for path in (ROOT / "inventory/lab/group_vars/all").iterdir():
-        (everybody / path.name).symlink_to(path)
+        (everyone / path.name).symlink_to(path)
     for path, values in (variables or {}).items():
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(yaml.safe_dump(values), encoding="utf-8")
-    script = folder / "machines.sh"
+        (directory / path).parent.mkdir(exist_ok=True)
+        (directory / path).write_text(yaml.safe_dump(values), encoding="utf-8")
+    script = directory / "machines.sh"
     script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(known)}\nEND\n", encoding="utf-8")
     script.chmod(0o700)
-    return [str(folder)]
+    return [str(directory)]
 
 
 @pytest.fixture
 def inventory(tmp_path):
-    """Return write(edit, variables): write_inventory in a folder of the test."""
+    """Return write(edit, variables): write_inventory in a directory of the test."""
     return lambda edit, variables=None: write_inventory(tmp_path / "inventory", edit, variables)
 
 
 @pytest.fixture
 def module(request):
-    """Return call(hosts, module, arguments, check): host to what one of our modules answered."""
+    """Return call(hosts, module, arguments, check): the result of a module, by host."""
 
     def call(hosts: str, name: str, arguments: str, check: bool = False) -> dict:
         inventory = request.config.getoption("--ansible-inventory")
@@ -156,7 +156,7 @@ def secrets() -> dict:
 
 @pytest.fixture(scope="session")
 def secrets_in(secrets):
-    """Return find(text): names of the secrets that a text holds, in whatever form."""
+    """Return find(text): the names of the secrets in a text, in any form."""
     return lambda text: leaks.secrets_in(secrets, text)
 
 
@@ -170,11 +170,11 @@ def machines(request) -> dict:
 
 @pytest.fixture
 def words(secrets):
-    """Return read(host, folders, user, options): every word as long as a secret in the files that a user can read."""
+    """Return read(host, directories, user, options): each word as long as a secret in files that a user can read."""
     command = leaks.words_command(secrets)
 
-    def read(host, folders: str, user: str = "root", options: str = "") -> str:
-        return host.run(f"runuser -u {user} -- {command} --recursive --devices=skip {options} {folders}").stdout
+    def read(host, directories: str, user: str = "root", options: str = "") -> str:
+        return host.run(f"runuser -u {user} -- {command} --recursive --devices=skip {options} {directories}").stdout
 
     return read
 
@@ -203,7 +203,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def cloud(host) -> dict:
-    """Return what the APIs say, as the client on a controller sees them with its clouds.yaml."""
+    """Return services, hypervisors, agents and other objects, read with the client of a controller."""
     done = host.run("python3 -c %s", CLOUD)
     assert done.rc == 0, done.stderr
     return json.loads(done.stdout)
@@ -211,5 +211,5 @@ def cloud(host) -> dict:
 
 @pytest.fixture
 def converged() -> Run:
-    """Return what molecule's own converge did."""
+    """Return the result of the scenario's converge step."""
     return Run(0, "", json.loads((SCENARIO / "phases.json").read_text(encoding="utf-8"))["tasks"])

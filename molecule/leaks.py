@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find secrets in what machines and playbooks say, in every form that a file or a URL gives them."""
+"""Find secrets in the output of machines and playbooks, in each form that files and URLs use."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def forms(value: str) -> set:
 
 
 def secrets_in(secrets: dict, text: str) -> list:
-    """Return the names of the secrets that a text holds."""
+    """Return the names of the secrets in a text."""
     return sorted(name for name, value in secrets.items() if any(form in text for form in forms(value)))
 
 
 def word_pattern(secrets: dict) -> str:
-    """Return the extended regular expression of a word that may hold one of the secrets, and tells none of them."""
+    """Return an extended regular expression for words that may contain a secret; it contains none itself."""
     written = {character for value in secrets.values() for form in forms(value) for character in form}
     special = sorted(character for character in written if not character.isalnum())
-    # Inside brackets `]` is itself only as the first, `^` only after that and `-` only as the last one.
+    # Inside brackets, a literal `]` must come first, `^` after it and `-` last.
     order = sorted(special, key=lambda character: (character != "]", character == "^", character == "-"))
     first = "".join(order[:1]) if order[:1] == ["]"] else ""
     return f"[{first}A-Za-z0-9{''.join(order[len(first) :])}]{{{min(map(len, secrets.values()))},}}"
 
 
 def words_command(secrets: dict) -> str:
-    """Return the command that reads every word that may hold a secret, so that no secret travels to the machine."""
+    """Return the command that prints each word that may contain a secret; no secret is sent to the machine."""
     grep = "grep --no-messages --no-filename --only-matching --extended-regexp --text"
     return f"{grep} {shlex.quote(word_pattern(secrets))}"

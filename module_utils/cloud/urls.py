@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The URLs, accounts and option values that services need to reach each other. Pure functions on the cloud model.
+"""Make the URLs, accounts and option values with which services reach each other. Pure functions.
 
-Every function takes the model of `cloud_model`, which holds no secret; the passwords are given along with it.
+Every function takes the model of `cloud_model`, which has no secret in it, and the passwords separately.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
+
+from ansible.module_utils.message import Message
+
+Cloud = Mapping  # the result of model.cloud_model
 
 DOMAIN = "Default"
 
@@ -18,28 +24,28 @@ def host_port(address: str, port: int | str) -> str:
 
 
 def bracketed(address: str) -> str:
-    """Return an address as it is written in a URL: IPv6 in brackets."""
+    """Return an address in the form of a URL: IPv6 in brackets."""
     address = str(address)
     return f"[{address}]" if is_ipv6(address) and not address.startswith("[") else address
 
 
 def is_ipv6(address: str) -> bool:
-    """Return whether an address is one of IPv6; a name or an IPv4 address holds no colon."""
+    """Return whether an address is one of IPv6; names and IPv4 addresses have no colon."""
     return ":" in str(address)
 
 
-def escape(text) -> str:
-    """Return a text as a part of a URL: every character that has a meaning there is percent-encoded."""
+def escape(text: object) -> str:
+    """Return a text as a part of a URL: every special character is percent-encoded."""
     return quote(str(text), safe="")
 
 
-def userinfo(user, password) -> str:
+def userinfo(user: object, password: object) -> str:
     """Return user:password@ of a URL."""
     return f"{escape(user)}:{escape(password)}@"
 
 
-def oslo_value(text) -> str:
-    r"""Return a plain text so that oslo.config reads exactly this text from a file.
+def oslo_value(text: object) -> str:
+    r"""Return a text in the form in which oslo.config reads exactly this text from a file.
 
     oslo.config replaces $name by another option; $$ is a dollar, but after a backslash only \$ is. It also strips white
     space at both ends, and one pair of equal quotes (a single quote character counts as a pair).
@@ -49,18 +55,18 @@ def oslo_value(text) -> str:
     return f'"{value}"' if stripped else value
 
 
-def database_url(cloud: dict, user: str, password: str, name: str) -> str:
+def database_url(cloud: Cloud, user: str, password: str, name: str) -> str:
     """Return the SQLAlchemy URL of a database of the cloud."""
     database = cloud["database"]
     place = host_port(database["host"], database["port"])
     return f"mysql+pymysql://{userinfo(user, password)}{place}/{escape(name)}{database_query(cloud)}"
 
 
-def database_options(cloud: dict, user: str, password: str, name: str) -> dict:
+def database_options(cloud: Cloud, user: str, password: str, name: str) -> dict[str, str]:
     """Return the options of [database] with the password outside of the URL.
 
-    Keystone gives the URL to alembic, which takes a percent sign for an interpolation; every password that has to be
-    encoded would stop its migrations. oslo.db adds connection_parameters when it connects.
+    Keystone passes the URL to alembic, which takes a percent sign for an interpolation: a password with an encoded
+    character would break its migrations. oslo.db adds connection_parameters when it connects.
     """
     database = cloud["database"]
     place = host_port(database["host"], database["port"])
@@ -70,16 +76,17 @@ def database_options(cloud: dict, user: str, password: str, name: str) -> dict:
     }
 
 
-def database_query(cloud: dict) -> str:
-    """Return the query of a database URL: with TLS, the authority that the server is checked with."""
+def database_query(cloud: Cloud) -> str:
+    """Return the query of a database URL: with TLS, the authority that verifies the server."""
     verified = cloud.get("ca_file") and not cloud["database"]["external"]
     return f"?ssl_ca={quote(cloud['ca_file'], safe='/')}" if verified else ""
 
 
-def transport_url(cloud: dict, service: str, password: str, external: dict | None = None) -> str:
+def transport_url(cloud: Cloud, service: str, password: str, external: dict[str, Any] | None = None) -> str:
     """Return the oslo.messaging URL of a service (nova, neutron).
 
-    external is `cloud_external`, with the password of an account that is not ours.
+    external is `cloud_external`, with the password of an external account. Raise ValueError where the service has no
+    message queue or its password is missing.
     """
     messaging = messaging_of(cloud, service)
     account = userinfo(messaging["user"], messaging_password(messaging, password, external))
@@ -92,39 +99,44 @@ def vhost_path(vhost: str) -> str:
     return "" if vhost == "/" else escape(vhost)
 
 
-def messaging_of(cloud: dict, service: str) -> dict:
-    """Return where the message queue of a service is. Raises ValueError where it has none."""
+def messaging_of(cloud: Cloud, service: str) -> dict[str, Any]:
+    """Return the hosts and the account of a service's message queue. Raise ValueError where it has none."""
     messaging = cloud["messaging"].get(service)
     if messaging is None:
         raise ValueError(
-            f"{service} has no message queue in this cloud; cloud_external.{service}.messaging would give it"
+            Message(f"{service} has no message queue in this cloud; set cloud_external.{service}.messaging")
         )
     return messaging
 
 
 def rabbitmq_password(password: str) -> str:
-    """Return the password of our account on RabbitMQ, made of the secret of the inventory.
+    """Return the password of an account that we make on RabbitMQ, from the secret of the inventory.
 
-    oslo.messaging passes a slash on as it is, and the URL ends there: no account with a slash in its password can log
-    in. Ours has %2F instead.
+    oslo.messaging does not encode a slash, and the URL ends there: an account with a slash in its password cannot log
+    in. The password has %2F instead.
     """
     return password.replace("/", "%2F")
 
 
-def messaging_password(messaging: dict, password: str, external: dict | None) -> str:
-    """Return the password of a messaging account: the external one's where the account is external."""
+def messaging_password(messaging: dict[str, Any], password: str, external: dict[str, Any] | None) -> str:
+    """Return the password of an account on RabbitMQ; that of an external account is in cloud_external.
+
+    Raise ValueError where it is missing there.
+    """
     if not messaging["external"]:
         return rabbitmq_password(password)
-    account = external or {}
+    account: dict[str, Any] = external or {}
     for key in messaging["account"]:
         account = account.get(key) or {}
     if "password" not in account:
-        raise ValueError(f"cloud_external.{'.'.join(messaging['account'])}.password is missing")
+        raise ValueError(Message(f"cloud_external.{'.'.join(messaging['account'])}.password is missing"))
     return account["password"]
 
 
-def messaging_account(cloud: dict, service: str, password: str, external: dict | None = None) -> dict:
-    """Return the account of a service on its first broker, as the module queue_consumers takes it."""
+def messaging_account(
+    cloud: Cloud, service: str, password: str, external: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the account of a service on its first RabbitMQ server, in the form of the module queue_consumers."""
     messaging = messaging_of(cloud, service)
     return {
         "address": messaging["hosts"][0]["host"],
@@ -135,7 +147,7 @@ def messaging_account(cloud: dict, service: str, password: str, external: dict |
     }
 
 
-def auth_options(cloud: dict, user: str, password: str) -> dict:
+def auth_options(cloud: Cloud, user: str, password: str) -> dict[str, Any]:
     """Return the keystoneauth options with which a service logs in."""
     return {
         "auth_type": "password",
@@ -150,8 +162,8 @@ def auth_options(cloud: dict, user: str, password: str) -> dict:
     }
 
 
-def authtoken_options(cloud: dict, user: str, password: str) -> dict:
-    """Return the options of [keystone_authtoken], with which an API checks the tokens of its callers."""
+def authtoken_options(cloud: Cloud, user: str, password: str) -> dict[str, Any]:
+    """Return the options of [keystone_authtoken], with which an API validates the tokens of requests."""
     return {
         **auth_options(cloud, user, password),
         "www_authenticate_uri": cloud["endpoints"]["identity"]["public"],
@@ -161,7 +173,7 @@ def authtoken_options(cloud: dict, user: str, password: str) -> dict:
     }
 
 
-def admin_auth(cloud: dict, password: str, external: dict | None = None) -> dict:
+def admin_auth(cloud: Cloud, password: str, external: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the administrator's credentials; those of cloud_external where Keystone is external."""
     keystone = (external or {}).get("keystone") or {} if "keystone" in cloud["external"] else {}
     return {
@@ -174,12 +186,12 @@ def admin_auth(cloud: dict, password: str, external: dict | None = None) -> dict
     }
 
 
-def cell_templates(cloud: dict) -> dict:
+def cell_templates(cloud: Cloud) -> dict[str, str]:
     """Return the URL templates of Nova's cells: cell0 (database), database and transport (of cell1).
 
-    Each service fills them from its own nova.conf, so that a new password needs no cell update. Nova takes an IPv6
-    address out of its brackets, numbers the parts where the URL names several brokers, and then leaves the colon at the
-    port of an IPv6 address: there the port is spelled out.
+    Each service fills them from its own nova.conf, so that a new password needs no cell update. Nova removes the
+    brackets of an IPv6 address, numbers the parts where the URL has several hosts, and then keeps the colon at the port
+    of an IPv6 address: there the port is spelled out.
     """
     host = "[{hostname}]" if is_ipv6(cloud["database"]["host"]) else "{hostname}"
     database = f"{{scheme}}://{{username}}:{{password}}@{host}:{{port}}/"
@@ -191,7 +203,7 @@ def cell_templates(cloud: dict) -> dict:
     }
 
 
-def transport_hosts(hosts: list) -> str:
+def transport_hosts(hosts: list[dict[str, Any]]) -> str:
     """Return the part of a transport template between the scheme and the path."""
     if len(hosts) == 1:
         host = "[{hostname}]" if is_ipv6(hosts[0]["host"]) else "{hostname}"

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.module_utils.config.types import ConfigError, HostValue
+from ansible.module_utils.message import Message
+
 KEYS = {"from_host", "divide_by", "min", "max", "join"}
 
 
 def is_host_value(value: Any) -> bool:
-    """Tell whether a value is decided on the host."""
+    """Tell whether the host decides a value."""
     return isinstance(value, dict) and "from_host" in value
 
 
-def find(value: Any) -> dict | None:
-    """Return the first value inside value that is decided on the host, or None."""
+def find(value: Any) -> HostValue | None:
+    """Return the first value inside a value that the host decides, or None."""
     if is_host_value(value):
         return value
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     return next((found for found in map(find, parts) if found), None)
 
 
-def resolve(value: Any, facts: dict) -> Any:
-    """Return a copy of value in which each value that the host decides is replaced by what the facts say.
+def resolve(value: Any, facts: dict[str, Any]) -> Any:
+    """Return a copy of a value in which the facts replace each value that the host decides.
 
-    Raises ValueError that names the value when the facts do not have it or do not fit it.
+    Raise ConfigError, naming the value, when the facts do not have it or do not fit it.
     """
     if is_host_value(value):
         return _decide(value, facts)
@@ -38,46 +41,50 @@ def resolve(value: Any, facts: dict) -> Any:
     return value
 
 
-def describe(spec: dict) -> str:
+def describe(spec: HostValue) -> str:
     """Return how the host decides a value: "decided on the host: cpus / 2, at least 1, at most 8"."""
     text = f"decided on the host: {spec['from_host']}"
-    for key, words in (("divide_by", " / {}"), ("join", ", joined by {!r}"), ("min", ", at least {}")):
-        text += words.format(spec[key]) if spec.get(key) is not None else ""
+    for key, form in (("divide_by", " / {}"), ("join", ", joined by {!r}"), ("min", ", at least {}")):
+        text += form.format(spec[key]) if spec.get(key) is not None else ""
     return text + (f", at most {spec['max']}" if spec.get("max") is not None else "")
 
 
-def _decide(spec: dict, facts: dict) -> Any:
+def _decide(spec: HostValue, facts: dict[str, Any]) -> Any:
     unknown = sorted(set(spec) - KEYS)
     if unknown:
-        raise ValueError(f"{spec!r} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(KEYS))}")
+        raise ConfigError(
+            Message(f"{spec!r} has unknown keys {', '.join(unknown)}; known keys are {', '.join(sorted(KEYS))}")
+        )
     found = _look_up(str(spec["from_host"]), facts)
     if found is None or found == []:
         return None
     if spec.get("join") is not None:
         if not isinstance(found, list):
-            raise ValueError(f"{spec['from_host']} is {found!r} on this host; only a list can be joined")
+            raise ConfigError(
+                Message(f"{spec['from_host']} is {found!r} on this host; only a list can be joined, take out join")
+            )
         return str(spec["join"]).join(str(item) for item in found)
     return _within_limits(spec, found)
 
 
-def _look_up(path: str, facts: dict) -> Any:
+def _look_up(path: str, facts: dict[str, Any]) -> Any:
     found: Any = facts
     for key in path.split("."):
         if not isinstance(found, dict) or key not in found:
             known = ", ".join(sorted(found)) if isinstance(found, dict) else "nothing"
-            raise ValueError(f"the host has no value {path}: {key} is not among {known}")
+            raise ConfigError(Message(f"the host has no value {path}: {key} is not among {known}"))
         found = found[key]
     return found
 
 
-def _within_limits(spec: dict, found: Any) -> Any:
+def _within_limits(spec: HostValue, found: Any) -> Any:
     numbers = {key: spec[key] for key in ("divide_by", "min", "max") if spec.get(key) is not None}
     for name, number in {**numbers, spec["from_host"]: found}.items() if numbers else ():
         if isinstance(number, bool) or not isinstance(number, int):
-            raise ValueError(f"{describe(spec)}: {name} is {number!r}; it must be a whole number")
+            raise ConfigError(Message(f"{describe(spec)}: {name} is {number!r}; it must be a whole number"))
     if "divide_by" in numbers:
         if numbers["divide_by"] < 1:
-            raise ValueError(f"{describe(spec)}: divide_by must be at least 1")
+            raise ConfigError(Message(f"{describe(spec)}: divide_by must be at least 1"))
         found //= numbers["divide_by"]
     found = max(found, numbers["min"]) if "min" in numbers else found
     return min(found, numbers["max"]) if "max" in numbers else found

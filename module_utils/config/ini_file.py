@@ -1,35 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """INI files as OpenStack reads them (oslo.config): render, parse, compare. Pure functions, no I/O.
 
-Everything here works on one shape: {section: {option: [value, ...]}}, each value a str. An option that is given more
-than once (MultiOpt) has more than one value. The module layers makes it of what a caller gives.
+Options have the shape that layers.merge returns. An option that is given more than once (MultiOpt) has several values.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Callable
+
 from ansible.module_utils.config.masking import mask_changed, mask_value
+from ansible.module_utils.config.types import Options
 
 HEADER = "# Managed by nova-ansible: what is changed here is overwritten. Change the inventory instead.\n"
 
 
-def section_order(section: str) -> tuple:
-    """Sort key of sections: DEFAULT first, then by name."""
+def section_order(section: str) -> tuple[bool, str]:
+    """Return the sort key of a section: DEFAULT first, then by name."""
     return (section != "DEFAULT", section)
 
 
-def render(ini: dict) -> str:
-    """Return the text of the file. Nothing in it depends on the order in which the caller put things together."""
+def render(options: Options) -> str:
+    """Return the text of a file; the order of the options that are given does not matter."""
     parts = [HEADER]
-    for section in sorted(ini, key=section_order):
+    for section in sorted(options, key=section_order):
         parts.append(f"\n[{section}]\n")
-        for option, values in sorted(ini[section].items()):
+        for option, values in sorted(options[section].items()):
             parts.extend(f"{option} = {value}".rstrip() + "\n" for value in values)
     return "".join(parts)
 
 
-def parse(text: str) -> dict:
-    """Read any INI file leniently, comments dropped; what stands before the first section is section ""."""
-    result, section, last = {}, "", None
+def parse(text: str) -> Options:
+    """Read any INI file leniently, without comments; options above the first section are in section ""."""
+    result: Options = {}
+    section, last = "", None
     for line in text.splitlines():
         stripped = line.strip()
         if not stripped or stripped[0] in "#;":
@@ -47,27 +51,33 @@ def parse(text: str) -> dict:
     return result
 
 
-def changed_options(before: dict, after: dict) -> list:
-    """Return (section, option, old values, new values) of each option that differs, in the order of the file."""
-    return [
-        (section, option, before.get(section, {}).get(option, []), after.get(section, {}).get(option, []))
-        for section in sorted({*before, *after}, key=section_order)
-        for option in sorted({*before.get(section, {}), *after.get(section, {})})
-        if before.get(section, {}).get(option, []) != after.get(section, {}).get(option, [])
-    ]
+def changed_options(before: Options, after: Options) -> Iterator[tuple[str, str, list[str], list[str]]]:
+    """Yield (section, option, old values, new values) of each option that differs, in the order of the file."""
+    for section in sorted({*before, *after}, key=section_order):
+        old, new = before.get(section, {}), after.get(section, {})
+        for option in sorted({*old, *new}):
+            if old.get(option, []) != new.get(option, []):
+                yield section, option, old.get(option, []), new.get(option, [])
 
 
-def show_changes(before: dict, after: dict, assign: str = " = ", show=mask_value) -> tuple:
+def show_changes(
+    before: Options, after: Options, assign: str = " = ", show: Callable[[str, str], str] = mask_value
+) -> tuple[str, str]:
     """Return two texts with only the options that differ, shown by show(option, value), changed secrets marked."""
-    texts, sections = ([], []), ([], [])
+    old_lines: list[str] = []
+    new_lines: list[str] = []
     for section, option, old, new in changed_options(before, after):
 
-        def line(value, option=option):
+        def line(value: str, option: str = option) -> str:
             return f"{option}{assign}{show(option, value)}".rstrip()
 
-        for text, seen, lines in zip(texts, sections, mask_changed(old, new, line)):
-            if lines and section not in seen:
-                seen.append(section)
-                text.append(f"[{section}]")
-            text.extend(lines)
-    return tuple("".join(f"{line}\n" for line in text) for text in texts)
+        for side, shown in zip((old_lines, new_lines), mask_changed(old, new, line)):
+            head = f"[{section}]"
+            if shown and head not in side:
+                side.append(head)
+            side.extend(shown)
+    return _joined(old_lines), _joined(new_lines)
+
+
+def _joined(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Show configuration without its secrets: pure text functions, no I/O.
 
-A changed secret must still be seen to change, so the functions that show two sides mark the new one.
+A changed secret must still show as a change, so the functions that show two sides mark the new one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ import difflib
 import functools
 import json
 import re
+from collections.abc import Hashable, Iterable
+from typing import Callable, TypeVar
 from urllib.parse import quote
+
+T = TypeVar("T", bound=Hashable)
 
 MASK = "***"
 CHANGED = " (changed)"
@@ -36,10 +40,10 @@ def is_secret_option(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def forms(secret: str) -> list:
+def forms(secret: str) -> list[str]:
     """Return how a secret is written in a file: as it is, in a URL, for oslo.config, a shell, or as JSON.
 
-    With a slash, it is another one for RabbitMQ (rabbitmq_password in cloud/urls.py).
+    RabbitMQ gets another password where a slash is in it (rabbitmq_password in cloud/urls.py).
     """
     rabbitmq = secret.replace("/", "%2F")
     shell = re.sub(r'(["\\$`])', r"\\\1", secret)
@@ -55,8 +59,8 @@ def forms(secret: str) -> list:
     return sorted(forms, key=len, reverse=True)
 
 
-def mask_text(text: str, secrets=()) -> str:
-    """Hide the given secrets, every password inside a URL and those among the arguments of a command."""
+def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
+    """Hide the given secrets, every password in a URL and those among the arguments of a command."""
     for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
         for form in forms(secret):
             text = text.replace(form, MASK)
@@ -64,8 +68,8 @@ def mask_text(text: str, secrets=()) -> str:
     return _ARGUMENT.sub(rf"\1{MASK}", _QUERY_PASSWORD.sub(rf"\1{MASK}", text))
 
 
-def mask_value(option: str, value: str, secrets=()) -> str:
-    """Hide the value of an option: all of it when the name says secret, else only the secrets inside it."""
+def mask_value(option: str, value: str, secrets: Iterable[str] = ()) -> str:
+    """Hide the value of an option: all of it when its name is that of a secret, else only the secrets in it."""
     return MASK if _hides(option, value) else mask_text(value, secrets)
 
 
@@ -73,16 +77,16 @@ def _hides(option: str, value: str) -> bool:
     return is_secret_option(option) and not _PLAIN.match(value) and not _KEY_FILE.match(value)
 
 
-def mask_line(line: str, secrets=()) -> str:
-    """Hide what is secret in one line of any configuration file: `name = value`, `name: value`, `export NAME=value`."""
+def mask_line(line: str, secrets: Iterable[str] = ()) -> str:
+    """Hide the secrets in one line of any configuration file: `name = value`, `name: value`, `export NAME=value`."""
     found = _LINE.match(line)
     if found and _hides(found.group(2), found.group(3)):
         return mask_text(found.group(1), secrets) + MASK + found.group(4)
     return mask_text(line, secrets)
 
 
-def mask_changed(before: list, after: list, show) -> tuple:
-    """Return both lists shown by show(item); where a change would be hidden by the masking, mark the new side."""
+def mask_changed(before: list[T], after: list[T], show: Callable[[T], str]) -> tuple[list[str], list[str]]:
+    """Return both lists shown by show(item); where the masking would hide a change, mark the new side."""
     old, new = [show(item) for item in before], [show(item) for item in after]
     exact = len(before) + len(after) < 1000  # on long texts the shortest difference takes too long to find
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=not exact)
@@ -95,7 +99,7 @@ def mask_changed(before: list, after: list, show) -> tuple:
     return old, new
 
 
-def mask_texts(before: str, after: str, secrets=()) -> tuple:
+def mask_texts(before: str, after: str, secrets: Iterable[str] = ()) -> tuple[str, str]:
     """Return two versions of a text with their secrets hidden and changed secrets marked."""
     keys_changed = [m.group() for m in _PEM.finditer(before)] != [m.group() for m in _PEM.finditer(after)]
     before = _PEM.sub(rf"\1{MASK}\2", before)

@@ -1,48 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check the operator's options of a host against the list of its release, before the packages are there to judge.
+"""Check the operator's options of a host against the list of its release, before its packages are installed.
 
 Pure functions, no I/O; they run on the control node.
 """
 
 from __future__ import annotations
 
-from ansible.module_utils.config import option_index
+from collections.abc import Collection, Iterable, Mapping
 
-ADVICE = (
-    "Correct each name in the inventory, or take it out. (docs/releases.md names the packages whose options these are; "
-    "what newer packages have besides goes into preflight_extra_options.)"
+from ansible.module_utils.config.option_index import OperatorLayer, OptionIndex, check_host
+from ansible.module_utils.config.types import FileEntry, Layer
+from ansible.module_utils.message import Message
+
+ADVICE = Message(
+    "Correct each name in the inventory, or take it out. (docs/releases.md names the packages that have these options; "
+    "add options that newer packages introduce to preflight_extra_options.)"
 )
 
 
-def checkable(files: list) -> list:
-    """Return the files with options of the operator that a list of options can judge."""
+def checkable(files: Iterable[FileEntry]) -> list[FileEntry]:
+    """Return the files with options of the operator that can be checked against a list."""
     return [
-        file
-        for file in files
-        if file.get("validate")
-        and file.get("format", "ini") == "ini"
-        and any(layer.get("operator") and layer.get("options") for layer in file.get("layers") or [])
+        file for file in files if file.get("validate") and file.get("format", "ini") == "ini" and operator_layers(file)
     ]
 
 
-def label(layer: dict) -> str:
+def operator_layers(file: FileEntry) -> list[Layer]:
+    """Return the layers of a file that have options of the operator."""
+    return [layer for layer in file.get("layers") or [] if layer.get("operator") and layer.get("options")]
+
+
+def label(layer: Layer) -> str:
     """Return the name of a layer, with the file that it comes from."""
     return f"{layer['name']}, {layer['source']}" if layer.get("source") else layer["name"]
 
 
-def problems(files: list, listed: dict, release: str, versions: dict, besides: list) -> list:
-    """Return a sentence about the options of a host that its release does not have, or nothing.
+def problems(
+    files: Iterable[FileEntry],
+    index: OptionIndex,
+    release: str,
+    versions: Mapping[str, str],
+    extra_options: Collection[str],
+) -> list[Message]:
+    """Return one message with all options of a host that its release does not have, or none.
 
-    `listed` is the list of the release, `versions` the packages of it that the host has.
+    versions: of the packages in the list, as the host has them.
     """
-    taken, rows = [], []
-    for file in checkable(files):
-        layers = [{key: layer[key] for key in layer if key != "operator"} for layer in file["layers"]]
-        taken.append({"path": file["path"], "validate": file["validate"], "layers": layers})
-        rows += [
-            {"name": label(layer), "options": layer["options"], "file": file["path"]}
-            for layer in reversed(file["layers"])
-            if layer.get("operator") and layer.get("options")
-        ]
-    errors = option_index.check_host(taken, listed, release, versions, rows, besides)
-    return [f"{'; '.join(errors)}. {ADVICE}"] if errors else []
+    files = checkable(files)
+    rows = [
+        OperatorLayer(label(layer), file["path"], layer.get("options") or {})
+        for file in files
+        for layer in reversed(operator_layers(file))
+    ]
+    errors = check_host(files, index, release, versions, rows, extra_options)
+    return [Message(". ".join(["; ".join(errors), ADVICE]))] if errors else []

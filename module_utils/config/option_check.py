@@ -1,360 +1,197 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check INI files against the option catalogue of the installed OpenStack release.
+"""Check the options of one INI file against a catalog of options. Pure functions, no I/O.
 
-The catalogue is what the installed packages declare under the entry points `oslo.config.opts`, plus what is only
-registered at run time: options of keystoneauth plugins, of privsep contexts, of mediated device types and of named
-storage backends. Loading it imports a good part of OpenStack, so it happens in child processes, one for each project
-(Nova, Neutron, ...), all side by side; nothing is imported into the calling process.
+A catalog has what packages declare. Some options are registered only while a service runs: those of keystoneauth
+plugins, of privsep contexts, of mediated device types and of named storage backends. They are added here.
 """
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
-import importlib.metadata
-import multiprocessing
-import os
-import sys
-import tempfile
-import time
-import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
-PATIENCE = 300  # seconds; loading takes one or two on an idle machine
-ENTRY_POINT_GROUP = "oslo.config.opts"
+from ansible.module_utils.config.option_catalog import Catalog, Entry, Option, flatten, group_key
+from ansible.module_utils.config.types import Options
+from ansible.module_utils.message import Message
+
 MDEV_OPTIONS = ("device_addresses", "mdev_class", "max_instances")
-# Sections named by code that registers them when it first runs: (pattern, section of the catalogue with the options).
+# Sections named by code that registers them when it first runs: (pattern, section of the catalog with the options).
 ALIASES = (("privsep_*", "privsep"), ("*_privileged", "privsep"), ("*_sys_admin", "privsep"))
-LIBRARIES = ("castellan", "glance_store", "keystonemiddleware", "os_brick", "os_vif", "os_win", "osprofiler")
 RESERVED_STORES = ("os_glance_staging_store", "os_glance_tasks_store")
 
 
-def check_files(files: list) -> dict:
-    """Check files, each {path, ini (normalised), namespaces}, and return {errors, deprecated, missing}.
+class OptionSource(Protocol):
+    """Where options are looked up: the installed packages, or the list of a release."""
 
-    errors and deprecated are texts to show; missing maps a path to its namespaces that are not installed. A namespace
-    may be a pattern such as `neutron.*`.
-    """
-    report = {"errors": [], "deprecated": [], "missing": {}}
-    if not files:
-        return report
-    installed = entry_points()
-    families = {}
-    for file in files:
-        wanted, missing = resolve(file["namespaces"], installed)
-        if missing:
-            report["missing"][file["path"]] = missing
-        else:
-            families.setdefault(family(wanted, installed), []).append({**file, "namespaces": wanted})
-    parts = list(families.values())
-    answers = side_by_side(lambda members: _check_family(members, Namespaces(installed)), parts)
-    for members, (answer, problem) in zip(parts, answers):
-        paths = ", ".join(file["path"] for file in members)
-        report["errors"] += [f"the check of {paths} {problem}"] if problem else answer["errors"]
-        report["deprecated"] += [] if problem else answer["deprecated"]
-    return report
+    @property
+    def label(self) -> str:
+        """Return the name of the release, for messages."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the declared options."""
+
+    def plugins(self) -> list[str]:
+        """Return the names of all keystoneauth plugins."""
+
+    def plugin_options(self, auth_type: str) -> Sequence[Option] | None:
+        """Return the options of a keystoneauth plugin, None for an unknown plugin."""
+
+    def declaring(self, section: str, option: str) -> list[str]:
+        """Return the namespaces that declare an option, also those outside the catalog."""
 
 
-def list_options(namespaces: list) -> dict:
-    """Return what the lists of the role option_lists hold: {errors, namespaces, auth_plugins}.
+class OptionError(NamedTuple):
+    """An error of an option, or of its whole section where `option` is None."""
 
-    The argument has one list for each file, as in check_files. namespaces maps a name to its sections and each option
-    there to the place where it stands now, empty unless the option is an old name.
-    """
-    installed = entry_points()
-    families, errors = {}, []
-    for names in namespaces:
-        wanted, missing = resolve(names, installed)
-        errors += [f"no installed package declares the namespace {name}" for name in missing]
-        families.setdefault(family(wanted, installed), set()).update(wanted)
-
-    def work(names):
-        pairs = Namespaces(installed).pairs
-        return {name: places(flatten(pairs(name))) for name in names} if names else _plugins()
-
-    parts = [*families.values(), set()]
-    answers = side_by_side(work, parts)
-    for names, (_answer, problem) in zip(parts, answers):
-        errors += (
-            [f"the list of {', '.join(sorted(names)) or 'the plugins of keystoneauth'} {problem}"] if problem else []
-        )
-    if errors:
-        return {"errors": sorted(set(errors)), "namespaces": {}, "auth_plugins": {}}
-    found = {name: sections for answer, _problem in answers[:-1] for name, sections in answer.items()}
-    return {"errors": [], "namespaces": found, "auth_plugins": answers[-1][0]}
+    section: str
+    option: str | None
+    message: Message
 
 
-def places(catalogue) -> dict:
-    """Return {section: {option: current place}}; of two spellings of one name only that with dashes."""
-    return {
-        section: {
-            name: entry["moved"] or ""
-            for name, entry in entries.items()
-            if not any("-" in other and other.replace("-", "_") == name for other in entries)
-        }
-        for section, entries in catalogue.items()
-        if entries
-    }
+class Findings(NamedTuple):
+    """The result of the check of one file."""
+
+    errors: list[OptionError]
+    deprecated: list[Message]
 
 
-def _plugins() -> dict:
-    from keystoneauth1 import loading  # only installed where OpenStack is
-
-    names = sorted(loading.get_available_plugin_names())
-    return {name: sorted(places(flatten([("own", plugin_options(name)["options"])])).get("own", {})) for name in names}
+def check_options(options: Options, source: OptionSource) -> Findings:
+    """Return the errors and the deprecated options of one file; each message names section and option."""
+    return _Check(options, source).run()
 
 
-def side_by_side(work, parts: list) -> list:
-    """Call work(part) in a child process for each part; return (answer, None) or (None, why there is no answer)."""
-    context = multiprocessing.get_context("fork")  # the child needs no import of its own to run this file's code
-    children = []
-    for part in parts:
-        receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_child, args=(work, part, sender))
-        child.start()
-        sender.close()
-        children.append((child, receiver))
-    end = time.monotonic() + PATIENCE
-    answers = []
-    for child, receiver in children:
-        try:
-            if not receiver.poll(max(0.0, end - time.monotonic())):
-                child.kill()
-                answers.append((None, f"gave no answer in {PATIENCE} s"))
-            else:
-                answers.append(receiver.recv())
-        except EOFError:
-            answers.append((None, "died without an answer; is there memory left?"))
-        child.join()
-    return answers
+class _Check:
+    """The check of one file."""
 
+    def __init__(self, options: Options, source: OptionSource) -> None:
+        self.options = options
+        self.source = source
+        self.known: Catalog = dict(source.catalog)
+        self.findings = Findings([], [])
 
-def resolve(wanted, installed) -> tuple:
-    """Return (names of installed namespaces, names or patterns that stand for none)."""
-    found = {name: fnmatch.filter(installed, name) for name in wanted}
-    return sorted({name for names in found.values() for name in names}), [name for name in wanted if not found[name]]
+    def error(self, section: str, option: str | None, message: Message) -> None:
+        self.findings.errors.append(OptionError(section, option, message))
 
-
-def family(namespaces, installed) -> tuple:
-    """Return the projects whose code declares the namespaces, libraries left out: what they import they share."""
-    packages = {installed[name].value.split(":")[0].split(".")[0] for name in namespaces}
-    return tuple(sorted(name for name in packages if not name.startswith("oslo") and name not in LIBRARIES))
-
-
-def _child(work, part, sender):
-    """Run in the child process: what the imported packages print must not get into the module's own output."""
-    with tempfile.TemporaryFile("w+") as output:
-        sys.stdout = sys.stderr = output
-        for descriptor in (1, 2):
-            os.dup2(output.fileno(), descriptor)
-        try:
-            sender.send((work(part), None))
-        except BaseException:
-            sender.send((None, f"failed: {traceback.format_exc().strip().splitlines()[-1]}"))
-    os._exit(0)  # no exit handlers: eventlet and others register some that wait
-
-
-class Namespaces:
-    """The installed namespaces, each loaded once and only when asked for."""
-
-    def __init__(self, installed):
-        self.installed = installed
-        self.loaded = {}
-
-    def pairs(self, name) -> list:
-        if name not in self.loaded:
-            try:
-                self.loaded[name] = [(group, list(options)) for group, options in self.installed[name].load()()]
-            except Exception as error:
-                raise ImportError(f"namespace {name} does not load: {type(error).__name__}: {error}") from error
-        return self.loaded[name]
-
-    def declaring(self, section, option) -> list:
-        """Return the names of all namespaces that have an option, for a message; what does not load is passed over."""
-        names = []
-        for name in sorted(self.installed):
-            try:
-                catalogue = flatten(self.pairs(name))
-            except ImportError:
+    def run(self) -> Findings:
+        """Look up every option."""
+        for key, entries in self.run_time_sections():
+            self.known[key] = {**self.known.get(key, {}), **entries}
+        for section, options in self.options.items():
+            entries_of_section = self.known.get(group_key(section))
+            if entries_of_section is None:
+                advice = self.declared(section, next(iter(options))) or _near(section, self.known)
+                self.error(section, None, Message(f"section [{section}] is unknown to {self.source.label}; {advice}"))
                 continue
-            if option in catalogue.get(group_key(section), {}):
-                names.append(name)
-        return names
+            for option, values in options.items():
+                entry = entries_of_section.get(option)
+                if entry is None:
+                    advice = self.advice(section, option)
+                    message = Message(f"[{section}] {option} is unknown to {self.source.label}; {advice}")
+                    self.error(section, option, message)
+                else:
+                    self.look_at(section, option, values, entry)
+        return self.findings
+
+    def look_at(self, section: str, option: str, values: list[str], entry: Entry) -> None:
+        """Check the values of a known option, and whether it is deprecated."""
+        definition = entry.option
+        if definition:
+            for message in _bad_values(section, option, values, definition):
+                self.error(section, option, message)
+        if entry.moved:
+            self.findings.deprecated.append(Message(f"[{section}] {option} is an old name of {entry.moved}"))
+        elif definition and definition.deprecated_for_removal:
+            reason = " ".join((definition.deprecated_reason or "no reason is given").split())
+            self.findings.deprecated.append(Message(f"[{section}] {option} will be removed: {reason}"))
+
+    # --- options that are registered while a service runs -----------------------------------------------------------
+
+    def run_time_sections(self) -> Iterator[tuple[str, dict[str, Entry]]]:
+        """Yield (section, entries) of options that services register while they run."""
+        for section in self.options:
+            yield from self.plugin_section(section)
+            key = group_key(section)
+            for pattern, origin in ALIASES:
+                if key not in self.source.catalog and origin in self.source.catalog and fnmatch.fnmatch(key, pattern):
+                    yield key, self.source.catalog[origin]
+        names = {group_key(section) for section in self.options}
+        for kind in self.items("devices", "enabled_mdev_types"):
+            for prefix in ("mdev_", "vgpu_"):
+                if group_key(prefix + kind) in names:
+                    yield group_key(prefix + kind), {name: Entry() for name in MDEV_OPTIONS}
+        stores = [item.split(":")[0].strip() for item in self.items("DEFAULT", "enabled_backends")]
+        if stores:
+            # cinder declares the options of a backend as [backend_defaults], glance those of a store as [glance_store]
+            catalog = self.source.catalog
+            entries = {**catalog.get("glance_store", {}), **catalog.get("backend_defaults", {})}
+            for store in [*stores, *RESERVED_STORES]:
+                yield group_key(store), entries
+
+    def plugin_section(self, section: str) -> Iterator[tuple[str, dict[str, Entry]]]:
+        """Yield the section that holds the options of the keystoneauth plugin which a section chooses."""
+        names = {group_key(name): name for name in self.options}
+        own = self.source.catalog.get(group_key(section), {})
+        target = group_key(self.options[section].get("auth_section", [section])[-1])
+        chosen = self.options.get(names.get(target, ""), {}).get("auth_type")
+        if not chosen or "auth_type" not in own:
+            return
+        options = self.source.plugin_options(chosen[-1])
+        if options is None:
+            message = Message(
+                f"[{names[target]}] auth_type = {chosen[-1]} is not a known keystoneauth plugin; "
+                f"choose one of {', '.join(self.source.plugins())}"
+            )
+            self.error(target, "auth_type", message)
+        yield target, {"auth_type": own["auth_type"], **flatten([(target, options or [])])[target]}
+
+    def items(self, section: str, option: str) -> list[str]:
+        """Return the items of a comma-separated option."""
+        values = self.options.get(section, {}).get(option, [])
+        return [item.strip() for value in values for item in value.split(",") if item.strip()]
+
+    # --- advice -----------------------------------------------------------------------------------------------------
+
+    def advice(self, section: str, option: str) -> str:
+        """Return the likely intention behind an unknown option of a known section."""
+        entries = self.known[group_key(section)]
+        without_plugin = "auth_type" in entries and not {"auth_type", "auth_section"} & set(self.options[section])
+        if without_plugin and option in {each.dest for each in self.source.plugin_options("password") or []}:
+            return "the options of an authentication plugin exist only with `auth_type`, which is not set here"
+        current = [name for name, entry in entries.items() if not entry.moved]
+        if difflib.get_close_matches(option, current, n=1, cutoff=0.85):
+            return _near(option, current)
+        elsewhere = sorted(name for name, others in self.known.items() if option in others and not others[option].moved)
+        declared = self.declared(section, option)
+        if elsewhere:
+            exists = f"it exists in [{'], ['.join(elsewhere[:3])}]"
+            return f"{exists}, and {declared}" if declared else exists
+        return declared or _near(option, current)
+
+    def declared(self, section: str, option: str) -> str:
+        """Return which namespaces have an option that those of the file do not have."""
+        names = self.source.declaring(section, option)
+        return f"namespace {' and '.join(names[:3])}, which `validate` does not name, declares it" if names else ""
 
 
-def _check_family(files, namespaces) -> dict:
-    report = {"errors": [], "deprecated": []}
-    catalogues = {}
-    for file in files:
-        names = tuple(file["namespaces"])
-        if names not in catalogues:
-            catalogues[names] = flatten([pair for name in names for pair in namespaces.pairs(name)])
-        errors, deprecated = check_ini(file["ini"], catalogues[names], plugin_options, namespaces.declaring)
-        report["errors"] += [f"{file['path']}: {error['text']}" for error in errors]
-        report["deprecated"] += [f"{file['path']}: {text}" for text in deprecated]
-    return report
-
-
-def entry_points() -> dict:
-    """Return the installed namespaces: name -> entry point."""
-    if sys.version_info >= (3, 10):
-        found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    else:
-        found = importlib.metadata.entry_points().get(ENTRY_POINT_GROUP, [])
-    return {point.name: point for point in found}
-
-
-def plugin_options(auth_type: str):
-    """Return the options of a keystoneauth plugin, or the list of names of all plugins when there is no such."""
-    from keystoneauth1 import exceptions, loading  # only installed where OpenStack is
-
-    try:
-        return {"options": loading.get_auth_plugin_conf_options(auth_type)}
-    except exceptions.NoMatchingPlugin:
-        return {"known": sorted(loading.get_available_plugin_names())}
-
-
-def group_key(name) -> str:
-    """Return the name under which oslo.config looks a section up: only DEFAULT has to be in capitals."""
-    name = getattr(name, "name", name) or "DEFAULT"
-    return name if name == "DEFAULT" else name.lower()
-
-
-def flatten(pairs) -> dict:
-    """Turn [(group, [option, ...]), ...] into {section: {name: entry}}.
-
-    entry is {option, moved}: moved names the current [section] option when the name is a deprecated one.
-    """
-    catalogue = {}
-    pairs = [(group, list(options)) for group, options in pairs]
-    for group, options in pairs:
-        section = catalogue.setdefault(group_key(group), {})
-        for option in options:
-            section[option.dest] = section[option.name] = {"option": option, "moved": None}
-    for group, options in pairs:
-        for option in options:
-            for old in getattr(option, "deprecated_opts", None) or []:
-                if not old.name and not old.group:
-                    continue
-                section = catalogue.setdefault(group_key(old.group or group), {})
-                moved = {"option": option, "moved": f"[{group_key(group)}] {option.dest}"}
-                section.setdefault(old.name or option.dest, moved)
-                section.setdefault((old.name or option.dest).replace("-", "_"), moved)
-    return catalogue
-
-
-def check_ini(ini: dict, catalogue: dict, get_plugin_options, get_declaring, release="the installed release") -> tuple:
-    """Return (errors, deprecated) of one file: errors are {section, option, text}, deprecated are texts.
-
-    The texts name section and option and say what to do. In an entry without a definition (option is None) the name is
-    all that is judged.
-    """
-    errors, deprecated = [], []
-    known = dict(catalogue)
-
-    def add(section, option, text):
-        errors.append({"section": section, "option": option, "text": text})
-
-    for key, options, error in _run_time_sections(ini, catalogue, get_plugin_options):
-        if error:
-            add(key, "auth_type", error)
-        known[key] = {**known.get(key, {}), **options}
-    for section, options in ini.items():
-        entries = known.get(group_key(section))
-        if entries is None:
-            advice = _declared(section, next(iter(options)), get_declaring) or _near(section, known)
-            add(section, None, f"section [{section}] is unknown to {release}{advice}")
-            continue
-        for option, values in options.items():
-            entry = entries.get(option)
-            if entry is None:
-                advice = _advice(section, option, ini, known, get_plugin_options, get_declaring)
-                add(section, option, f"[{section}] {option} is unknown to {release}{advice}")
-                continue
-            for text in _bad_values(section, option, values, entry["option"]):
-                add(section, option, text)
-            if entry["moved"]:
-                deprecated.append(f"[{section}] {option} is an old name of {entry['moved']}")
-            elif getattr(entry["option"], "deprecated_for_removal", False):
-                reason = " ".join((getattr(entry["option"], "deprecated_reason", None) or "").split())
-                deprecated.append(f"[{section}] {option} will be removed{': ' + reason if reason else ''}")
-    return errors, deprecated
-
-
-def _run_time_sections(ini, catalogue, get_plugin_options):
-    """Yield (section, entries, error) for sections whose options are registered while the service runs."""
-    names = {group_key(section): section for section in ini}
-    for section, options in ini.items():
-        key = group_key(section)
-        target = group_key(options.get("auth_section", [section])[-1])
-        chosen = ini.get(names.get(target), {}).get("auth_type")
-        if chosen and "auth_type" in catalogue.get(key, {}):
-            plugin = get_plugin_options(chosen[-1])
-            error = None
-            if "known" in plugin:
-                error = (
-                    f"[{names[target]}] auth_type = {chosen[-1]} is no known keystoneauth plugin; "
-                    f"choose one of {', '.join(plugin['known'])}"
-                )
-            own = flatten([(target, plugin.get("options", []))]).get(target, {})
-            yield target, {"auth_type": catalogue[key]["auth_type"], **own}, error
-        for pattern, source in ALIASES:
-            if key not in catalogue and source in catalogue and fnmatch.fnmatch(key, pattern):
-                yield key, catalogue[source], None
-    for kind in _items(ini, "devices", "enabled_mdev_types"):
-        for prefix in ("mdev_", "vgpu_"):
-            if group_key(prefix + kind) in names:
-                yield group_key(prefix + kind), {name: {"option": None, "moved": None} for name in MDEV_OPTIONS}, None
-    stores = [item.split(":")[0].strip() for item in _items(ini, "DEFAULT", "enabled_backends")]
-    if stores:
-        # cinder declares the options of a backend as [backend_defaults], glance those of a store as [glance_store]
-        options = {**catalogue.get("glance_store", {}), **catalogue.get("backend_defaults", {})}
-        for store in [*stores, *RESERVED_STORES]:
-            yield group_key(store), options, None
-
-
-def _items(ini, section, option) -> list:
-    values = ini.get(section, {}).get(option, [])
-    return [item.strip() for value in values for item in value.split(",") if item.strip()]
-
-
-def _bad_values(section, option, values, definition) -> list:
-    """Return an error for each value that the option's own type refuses; a value with $ is only known at run time."""
-    kind = getattr(definition, "type", None)
-    errors = []
-    for value in values if callable(kind) else []:
+def _bad_values(section: str, option: str, values: list[str], definition: Option) -> Iterator[Message]:
+    """Yield an error for each value that the type of an option rejects; one with $ is only known at run time."""
+    if definition.type is None:
+        return
+    for value in values:
         if "$" in value:
             continue
         try:
-            kind(value.strip())
+            definition.type(value.strip())
         except ValueError as reason:
-            if getattr(definition, "secret", False):
-                errors.append(f"[{section}] {option} has a value that the installed release refuses")
+            if definition.secret:
+                yield Message(f"[{section}] {option} has a value that the installed release refuses")
             else:
-                errors.append(f"[{section}] {option} = {value} is refused by the installed release: {reason}")
-    return errors
+                yield Message(f"[{section}] {option} = {value} is refused by the installed release: {reason}")
 
 
-def _advice(section, option, ini, known, get_plugin_options, get_declaring) -> str:
-    """Return what may be meant by an unknown option of a known section."""
-    key = group_key(section)
-    plain = "auth_type" in known[key] and not {"auth_type", "auth_section"} & set(ini[section])
-    if plain and option in {name.dest for name in get_plugin_options("password").get("options", [])}:
-        return "; the options of an authentication plugin exist only beside `auth_type`, which is not set here"
-    current = {name for name, entry in known[key].items() if not entry["moved"]}
-    if difflib.get_close_matches(option, list(current), n=1, cutoff=0.85):
-        return _near(option, current)
-    elsewhere = sorted(name for name, entries in known.items() if option in entries and not entries[option]["moved"])
-    declared = _declared(section, option, get_declaring)
-    if elsewhere:
-        return f"; it exists in [{'], ['.join(elsewhere[:3])}]{declared.replace(';', ', and', 1)}"
-    return declared or _near(option, current)
-
-
-def _declared(section, option, get_declaring) -> str:
-    names = get_declaring(section, option)
-    return f"; namespace {' and '.join(names[:3])}, which `validate` does not name, declares it" if names else ""
-
-
-def _near(name, names) -> str:
+def _near(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f"; the nearest name is {near[0]}" if near else "; remove it"
+    return f"the nearest name is {near[0]}" if near else "remove it"

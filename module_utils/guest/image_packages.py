@@ -31,7 +31,8 @@ def apt(argv: Sequence[str], hint: str, cwd: str | None = None) -> str:
     done = commands.run(argv, cwd=cwd)
     if done.code:
         lines = [line for line in done.err.splitlines() if line.startswith("E:")] or output.tail(done.err, 3)
-        raise BuildError(Message(f"{' '.join(argv[:2])} failed: {' '.join(lines) or 'no reason given'}. {hint}"))
+        name, reason = " ".join(argv[:2]), " ".join(lines) or "no reason given"
+        raise BuildError(Message(f"the command {name} failed: {reason}. {hint}"))
     return done.out
 
 

@@ -28,8 +28,8 @@ def write(path: str, content: str | bytes, *, mode: int = 0o644, uid: int = -1, 
 
 def stage(file: NewFile) -> str:
     """Write a file next to its target, complete and with its owner and mode, and return the temporary name."""
-    folder, name = os.path.split(file.path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder or ".")
+    directory, name = os.path.split(file.path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory or ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             os.fchown(stream.fileno(), file.uid, file.gid)
@@ -60,12 +60,12 @@ def replace_all(files: Iterable[NewFile]) -> None:
 
 def replace_link(path: str, target: str) -> None:
     """Put a symbolic link at a path, in place of a file or link that is there."""
-    folder = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
-    temporary = os.path.join(folder, "link")
+    directory = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+    temporary = os.path.join(directory, "link")
     try:
         os.symlink(target, temporary)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        os.rmdir(folder)
+        os.rmdir(directory)

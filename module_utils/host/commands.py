@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible.module_utils.message import Message
+
 GRACE = 5  # seconds that a command gets to end by itself after a signal
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIMED_OUT, NOT_FOUND = 124, 127  # the codes that timeout(1) and a shell use
@@ -25,7 +27,7 @@ class Done(NamedTuple):
     @property
     def text(self) -> str:
         """Return what the command wrote to standard error, or else to standard output."""
-        return (self.err.strip() or self.out.strip()).strip()
+        return self.err.strip() or self.out.strip()
 
     @property
     def ending(self) -> str:
@@ -46,7 +48,7 @@ def run(
 ) -> Done:
     """Run a command and return how it ended; a missing command or user is code 127, a timeout code 124.
 
-    user: run as this user, with a clean environment; by default as the caller, with the caller's environment.
+    user: run as this user, with a clean environment, in /; by default as the caller, with the caller's environment.
     environment: variables to add. Messages are always in English.
     timeout: seconds after which the command and its children are stopped.
     text_in: standard input; by default there is none.
@@ -54,10 +56,13 @@ def run(
     keep_fds: file descriptors that stay open in the command: a lock held on one of them lasts as long as the command,
     even when this process is killed.
     """
+    options: dict[str, Any] = {"cwd": cwd, "env": {**os.environ, "LC_ALL": "C.UTF-8"}}
     try:
-        options = _as_user(user) if user else {"env": {**os.environ, "LC_ALL": "C.UTF-8"}, "cwd": cwd}
+        if user:
+            options = _as_user(user)
     except KeyError:
-        return _failed(merge, NOT_FOUND, "", f"user '{user}' does not exist; is the service's package installed?")
+        what = Message(f"user '{user}' does not exist; is the service's package installed?")
+        return _failed(merge, NOT_FOUND, "", what)
     options["env"].update(environment or {})
     try:
         process = subprocess.Popen(
@@ -72,14 +77,15 @@ def run(
             **options,
         )
     except OSError as error:
-        what = f"command '{argv[0]}' cannot be run ({error.strerror}); is its package installed?"
+        what = Message(f"command '{argv[0]}' cannot be run ({error.strerror}); is its package installed?")
         return _failed(merge, NOT_FOUND, "", what)
     try:
         out, err = process.communicate(text_in, timeout=timeout)
         return Done(process.returncode, out, err or "")
     except subprocess.TimeoutExpired:
         out, err = _stop(process)
-        return _failed(merge, TIMED_OUT, out, f"{err}\nstopped after {timeout:g} s".lstrip())
+        limit = Message(f"stopped after {timeout:g} s")
+        return _failed(merge, TIMED_OUT, out, f"{err}\n{limit}".lstrip())
     except BaseException:  # a signal raised in this process: the command must not outlive it
         process.terminate()
         process.communicate()
@@ -98,7 +104,7 @@ def _as_user(user: str) -> dict[str, Any]:
 
 
 def _failed(merge: bool, code: int, out: str, what: str) -> Done:
-    """Return the end of a command with a text of ours after what it wrote."""
+    """Return the end of a command, with the reason after what it wrote."""
     return Done(code, f"{out}\n{what}".lstrip(), "") if merge else Done(code, out, what)
 
 

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who listens on which TCP port: port -> process and systemd unit, from `ss` and the processes' cgroups."""
+"""Find out which process and which systemd unit listens on a TCP port, from `ss` and the cgroups of the processes."""
 
 from __future__ import annotations
 
 import re
-import subprocess
+from typing import NamedTuple
+
+from ansible.module_utils.host import commands
 
 
-def parse_ss(text: str) -> dict:
-    """{port: [(process name, pid), ...]} from the output of `ss -Hltnp`."""
-    found: dict = {}
+class Listener(NamedTuple):
+    """A process that listens on a port, and its unit; "" where no unit started it."""
+
+    process: str
+    unit: str
+
+
+def parse_ss(text: str) -> dict[int, list[tuple[str, int]]]:
+    """Return {port: [(process name, pid), ...]} from the output of `ss -Hltnp`."""
+    found: dict[int, list[tuple[str, int]]] = {}
     for line in text.splitlines():
         fields = line.split(None, 5)
         if len(fields) < 5 or not fields[3].rsplit(":", 1)[-1].isdigit():
@@ -20,21 +29,20 @@ def parse_ss(text: str) -> dict:
 
 
 def unit_of(cgroup: str) -> str:
-    """The innermost .service or .socket in the text of /proc/PID/cgroup, or an empty text."""
+    """Return the innermost service, socket or scope in the text of /proc/PID/cgroup, or ""."""
     units = re.findall(r"([^/\n]+\.(?:service|socket|scope))", cgroup)
     return units[-1] if units else ""
 
 
-def listening_units() -> dict:
-    """{port: [{process, unit}, ...]} of every listening TCP port, one entry for each process."""
-    shown = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=False).stdout
-    result: dict = {}
-    for port, users in parse_ss(shown).items():
+def listeners() -> dict[int, list[Listener]]:
+    """Return the listening processes of each TCP port that is in use."""
+    result: dict[int, list[Listener]] = {}
+    for port, users in parse_ss(commands.run(["ss", "-Hltnp"]).out).items():
         for name, pid in users:
             try:
                 with open(f"/proc/{pid}/cgroup", encoding="utf-8") as stream:
                     unit = unit_of(stream.read())
-            except OSError:
+            except OSError:  # the process has ended since
                 continue
-            result.setdefault(port, []).append({"process": name, "unit": unit})
+            result.setdefault(port, []).append(Listener(name, unit))
     return result

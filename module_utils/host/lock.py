@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lock for all that must not run twice at once: a file, locked as long as a process holds it open."""
+"""Locks between processes: a file that is locked as long as a process holds it open."""
 
 from __future__ import annotations
 

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd says about units, and what that means for the state they shall be in. Pure functions, no I/O."""
+"""Read the properties of systemd units, and compare them with the state that they should be in.
+
+Pure functions, no I/O. Names and values of properties are those of systemctl(1) and org.freedesktop.systemd1(5).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+MAX_RESTARTS = 3  # by systemd, while the services that a unit needs come up
 PROPERTIES = (
     "Id",
     "LoadState",
@@ -25,7 +30,8 @@ PROPERTIES = (
     "CanReload",
     "ReloadResult",
 )
-_NOISE = re.compile(
+# Lines of a log or journal that the state of the unit tells as well.
+NOISE = re.compile(
     r" (?:TRACE|ERROR|CRITICAL) \S+ *[~^]*$"  # the underlining of code in a Python traceback
     r"|^(?:Starting|Started|Stopping|Stopped|Failed to start) .*\.\.?\.?$"
     r"|^\S+\.\w+: (?:Consumed|Scheduled restart|Deactivated|Failed with result|Main process exited)"
@@ -39,28 +45,33 @@ def full_name(name: str) -> str:
     return name if _SUFFIX.search(name) else f"{name}.service"
 
 
-def parse_show(text: str) -> list:
-    """Return the properties of each unit from the output of `systemctl show`, in the order asked for."""
+def parse_show(text: str) -> list[dict[str, str]]:
+    """Return the properties of each unit from the output of `systemctl show`, in the order of its arguments."""
     blocks = re.split(r"\n[ \t]*\n", text.strip())
     return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks if block.strip()]
 
 
-def started_at(show: dict) -> float:
-    """Return when the unit began to run, in seconds of the monotonic clock; 0 when it does not run.
+def runs(show: Mapping[str, str]) -> bool:
+    """Tell whether the unit is up."""
+    return show.get("ActiveState") in ("active", "reloading")
 
-    The start of the process counts, not the moment it called itself ready: it reads its files in between.
+
+def started_at(show: Mapping[str, str]) -> float:
+    """Return when the unit started, in seconds of the monotonic clock; 0 when it does not run.
+
+    The start of the process counts, not the moment when it reported to be ready: it reads its files in between.
     """
-    if show.get("ActiveState") not in ("active", "reloading"):
+    if not runs(show):
         return 0.0
     stamps = [int(show.get(f"{name}TimestampMonotonic") or 0) for name in ("ExecMainStart", "ActiveEnter")]
     return min([stamp for stamp in stamps if stamp] or [0]) / 1e6
 
 
-def told_at(show: dict) -> float:
-    """Return when the unit last read its files: at its start, or at a reload that succeeded since.
+def read_files_at(show: Mapping[str, str]) -> float:
+    """Return when the unit last read its files: at its start, or at a successful reload since; seconds as started_at.
 
-    A unit that runs changes its state only for a reload, whoever asked for it. The start of ExecReload tells less: it
-    is shown in whole seconds, and forgotten at the next daemon-reload.
+    A running unit changes its state only for a reload. The start of ExecReload is less useful: systemd shows it in
+    whole seconds, and forgets it at the next daemon-reload.
     """
     entered, changed = (int(show.get(f"{name}TimestampMonotonic") or 0) for name in ("ActiveEnter", "StateChange"))
     if runs(show) and changed > entered > 0 and show.get("ReloadResult", "success") == "success":
@@ -68,26 +79,25 @@ def told_at(show: dict) -> float:
     return started_at(show)
 
 
-def runs(show: dict) -> bool:
-    """Tell whether the unit is up."""
-    return show.get("ActiveState") in ("active", "reloading")
+def is_waiting(show: Mapping[str, str], trigger_states: Mapping[str, str]) -> bool:
+    """Tell whether the unit ended with success and a listening socket will start it again when it is needed.
 
-
-def is_waiting(show: dict, trigger_states: dict) -> bool:
-    """Tell whether the unit ended well and a socket that listens will start it again when it is needed."""
-    triggers = show.get("TriggeredBy", "").split()
-    ended_well = show.get("ActiveState") == "inactive" and show.get("Result") == "success"
-    return ended_well and any(trigger_states.get(name) == "active" for name in triggers if name.endswith(".socket"))
-
-
-def verdict(show: dict, trigger_states: dict, now: float, settle: float) -> str:
-    """Return up, broken or wait for a unit that was started; up is one whose process has stayed for `settle` seconds.
-
-    A service may die and be started again by systemd while what it needs comes up; the third death is too much.
+    trigger_states: ActiveState of each unit that can trigger this one.
     """
-    if int(show.get("NRestarts") or 0) >= 3:
+    triggers = show.get("TriggeredBy", "").split()
+    succeeded = show.get("ActiveState") == "inactive" and show.get("Result") == "success"
+    return succeeded and any(trigger_states.get(name) == "active" for name in triggers if name.endswith(".socket"))
+
+
+def start_result(show: Mapping[str, str], trigger_states: Mapping[str, str], now: float, settle: float) -> str:
+    """Return how the start of a unit goes: `up` once its process has run for `settle` seconds, `broken`, or `wait`.
+
+    systemd may restart a service while the services it needs come up; at the third restart it is broken.
+    now: seconds of the monotonic clock.
+    """
+    if int(show.get("NRestarts") or 0) >= MAX_RESTARTS:
         return "broken"
-    if int(show.get("Job") or 0):  # what was asked for has not happened yet
+    if int(show.get("Job") or 0):  # the start is still queued
         return "wait"
     if runs(show):
         return "up" if now - started_at(show) >= settle else "wait"
@@ -96,8 +106,8 @@ def verdict(show: dict, trigger_states: dict, now: float, settle: float) -> str:
     return "wait"
 
 
-def enabling(show: dict, wanted: bool) -> str:
-    """Return the verb that makes the unit start at boot, or not: enable, disable or nothing."""
+def enabling(show: Mapping[str, str], wanted: bool) -> str:
+    """Return the verb of systemctl that makes the unit start at boot, or not: enable, disable or ""."""
     state = show.get("UnitFileState", "")
     if wanted and state in ("disabled", "enabled-runtime"):
         return "enable"
@@ -106,19 +116,13 @@ def enabling(show: dict, wanted: bool) -> str:
     return ""
 
 
-def describe(show: dict) -> str:
-    """Return state, result and exit status in a few words."""
+def describe(show: Mapping[str, str]) -> str:
+    """Return state, result, exit status and number of restarts as a short text."""
     text = f"{show.get('ActiveState', 'unknown')} ({show.get('SubState', '?')})"
     if show.get("Result", "success") != "success":
         text += f", result {show['Result']}"
     if show.get("ExecMainStatus", "0") not in ("", "0"):
         text += f", exit status {show['ExecMainStatus']}"
     if int(show.get("NRestarts") or 0):
-        text += f", died {show['NRestarts']} times"
+        text += f", restarted by systemd {show['NRestarts']} times"
     return text
-
-
-def telling_lines(log: str, limit: int) -> list:
-    """Return the end of a log or journal without what the unit's state tells anyhow."""
-    lines = [line.rstrip() for line in log.splitlines()]
-    return [line for line in lines if line and not _NOISE.search(line)][-limit:]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of the kernel's KVM interface (include/uapi/linux/kvm.h) and one way to call it."""
+"""Call the kernel's KVM interface; its numbers are those of include/uapi/linux/kvm.h."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import fcntl
 import os
 import platform
 import struct
+from typing import Union
 
 # The direction bits of an ioctl number sit elsewhere on three architectures.
 if platform.machine().startswith(("ppc", "mips", "sparc")):
@@ -16,7 +17,8 @@ else:
     _NONE, _WRITE, _READ, _SHIFT = 0, 1, 2, 30
 
 
-def _number(direction, number, size=0):
+def _number(direction: int, number: int, size: int = 0) -> int:
+    """Return the number of an ioctl of KVM."""
     return direction << _SHIFT | size << 16 | 0xAE << 8 | number
 
 
@@ -83,30 +85,39 @@ INTERNAL_ERRORS = {1: "EMULATION", 2: "SIMUL_EX", 3: "DELIVERY_EV", 4: "UNEXPECT
 DEVICE_VFIO, DEVICE_ARM_VGIC_V2, DEVICE_ARM_VGIC_V3, DEVICE_ARM_VGIC_ITS = 4, 5, 7, 8
 
 
-class StepFailed(Exception):
-    """A step of the probe was refused; says which and with what errno."""
+Argument = Union[int, bytes, bytearray]
 
-    def __init__(self, step, number):
+
+class StepFailed(Exception):
+    """A step of the probe was refused: its name and the errno."""
+
+    def __init__(self, step: str, number: int) -> None:
         super().__init__(f"{step}: {os.strerror(number)}")
         self.step, self.errno = step, number
 
 
-def errno_name(number):
+def errno_name(number: int) -> str:
+    """Return the name of an errno, as "EACCES"."""
     return errno.errorcode.get(number, str(number))
 
 
-def call(step, fd, request, argument=0):
-    """ioctl that repeats after a signal and names its step when it fails."""
+def call(step: str, fd: int, request: int, argument: Argument = 0) -> int:
+    """Call an ioctl, again after a signal, and return its result; raise StepFailed with the name of the step.
+
+    A bytearray as argument is changed in place.
+    """
     while True:
         try:
-            return fcntl.ioctl(fd, request, argument)
+            result = fcntl.ioctl(fd, request, argument)
         except OSError as error:
             if error.errno != errno.EINTR:
-                raise StepFailed(step, error.errno) from error
+                raise StepFailed(step, error.errno or 0) from error
+        else:
+            return result if isinstance(result, int) else 0
 
 
-def capabilities(fd):
-    """The capabilities that are there, with their values."""
+def capabilities(fd: int) -> dict[str, int]:
+    """Return the capabilities that are there, with their values."""
     found = {}
     for name, number in CAPABILITIES.items():
         try:
@@ -118,8 +129,8 @@ def capabilities(fd):
     return found
 
 
-def device_offered(vm, kind):
-    """Whether the VM could create an in-kernel device; nothing is created (KVM_CREATE_DEVICE_TEST)."""
+def device_offered(vm: int, kind: int) -> dict[str, object]:
+    """Test whether the VM could create an in-kernel device; create nothing (KVM_CREATE_DEVICE_TEST)."""
     try:
         call("KVM_CREATE_DEVICE", vm, CREATE_DEVICE, struct.pack("=III", kind, 0, 1))
     except StepFailed as error:

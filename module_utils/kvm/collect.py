@@ -1,53 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts that cost nothing: a machine's files, read below a root. No command is run, nothing is changed."""
+"""Collect what a diagnosis needs from a machine's files, read below a root. Run no command, change nothing."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from ansible.module_utils.kvm import kernel_log
-from ansible.module_utils.kvm.tree import whole_number
+from ansible.module_utils.kvm.kernel_log import KernelLog
+from ansible.module_utils.kvm.processor import processor
+from ansible.module_utils.kvm.tree import Tree, whole_number
 
-FLAGS = (
-    "ept",
-    "npt",
-    "vnmi",
-    "avic",
-    "x2avic",
-    "vgif",
-    "pdpe1gb",
-    "sev",
-    "sev_es",
-    "sev_snp",
-    "sme",
-    "tme",
-    "tdx_host_platform",
-    "svm_lock",
-    "nrip_save",
-    "la57",
-    "aes",
-    "invtsc",
-    "constant_tsc",
-    "nonstop_tsc",
-)
 MODULES = (
-    "kvm",
-    "kvm_intel",
-    "kvm_amd",
-    "kvm_hv",
-    "kvm_pr",
-    "kvm_pvm",
-    "vhost_net",
-    "vhost_vsock",
-    "vfio",
-    "vfio_pci",
-    "tun",
-    "nbd",
-    "vboxdrv",
-    "vmmon",
-    "msr",
-    "irqbypass",
+    *("kvm", "kvm_intel", "kvm_amd", "kvm_hv", "kvm_pr", "kvm_pvm", "vhost_net", "vhost_vsock", "vfio", "vfio_pci"),
+    *("tun", "nbd", "vboxdrv", "vmmon", "msr", "irqbypass"),
 )
 DEVICES = {
     "kvm": "/dev/kvm",
@@ -68,44 +36,29 @@ OPTIONS = re.compile(
 )
 INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # a constant of the kernel, 0xEFFFFFFC
 ON = ("Y", "y", "1")
+BLACKLIST = re.compile(r"\s*blacklist\s+(kvm\S*)")
+DISABLED = re.compile(r"\s*install\s+(kvm\S*)\s+(?:/usr)?/bin/(?:true|false)\b")
 
 
-def core(tree):
-    """What a diagnosis needs: processor, kernel, node, modules, what we run in."""
-    arch = tree.live and os.uname().machine or tree.word("/fixture/arch") or os.uname().machine
+def core(tree: Tree) -> dict[str, Any]:
+    """Return processor, kernel, node, modules, and the kind of machine or container."""
+    arch = (tree.live and os.uname().machine) or tree.word("/fixture/arch") or os.uname().machine
     release = tree.word("/proc/sys/kernel/osrelease") or ""
     options = (tree.word("/proc/cmdline") or "").split()
-    cpu = processor(tree, arch)
-    modules = {
-        name: {
-            parameter: tree.word(f"/sys/module/{name}/parameters/{parameter}")
-            for parameter in tree.names(f"/sys/module/{name}/parameters")
-        }
-        for name in MODULES
-        if tree.exists(f"/sys/module/{name}")
-    }
-    misc = re.search(r"^\s*(\d{1,6}) kvm$", tree.read("/proc/misc"), re.MULTILINE)
-    vendor = modules.get("kvm_intel") or modules.get("kvm_amd") or modules.get("kvm_hv") or {}
+    cpu, found = processor(tree, arch), kernel(tree, release, options)
+    loaded = modules_loaded(tree)
+    vendor = loaded.get("kvm_intel") or loaded.get("kvm_amd") or loaded.get("kvm_hv") or {}
+    nested = vendor.get("nested")
     return {
         "arch": arch,
         "cpu": cpu,
-        "kernel": {
-            "release": release,
-            "kvm_registered": bool(misc),
-            "kvm_minor": int(misc.group(1)) if misc else None,
-            "cmdline": [option for option in options if OPTIONS.match(option)],
-            "lockdown": tree.chosen("/sys/kernel/security/lockdown"),
-            "apparmor": tree.word("/sys/module/apparmor/parameters/enabled"),
-            "selinux": tree.word("/sys/fs/selinux/enforce"),
-            "log": "absent",
-            "log_lines": [],
-        },
+        "kernel": found,
         "node": node(tree),
-        "modules": {"loaded": modules, "on_disk": modules_on_disk(tree, release), "blocked": blocked(tree, options)},
+        "modules": {"loaded": loaded, "on_disk": modules_on_disk(tree, release), "blocked": blocked(tree, options)},
         "nested": {
-            "parameter": vendor.get("nested"),
-            "enabled": vendor["nested"] in ON if vendor.get("nested") else None,
-            "this_host_is_nested": bool(cpu["hypervisor"] and misc),
+            "parameter": nested,
+            "enabled": nested in ON if nested else None,
+            "this_host_is_nested": bool(cpu["hypervisor"] and found["kvm_registered"]),
         },
         "container": container(tree),
         "vm": {
@@ -121,108 +74,60 @@ def core(tree):
     }
 
 
-def processor(tree, arch):
-    first, flags, count = {}, [], 0
-    for line in tree.lines("/proc/cpuinfo"):
-        name, separator, value = line.partition(":")
-        name, value = name.strip(), value.strip()
-        if not separator:
-            continue
-        if name in ("processor", "cpu number") or re.match(r"processor \d+$", name):
-            count += 1
-        if name.lower() in ("flags", "features") and not flags:
-            flags = value.split()
-        first.setdefault(name, value)
-    flag, shown = virtualization_flag(arch, first, flags)
-    raw = None if tree.live else tree.json("/fixture/cpuid.json")
+def kernel(tree: Tree, release: str, options: list[str]) -> dict[str, Any]:
+    """Return the release, whether KVM is registered, the options of note, and security modules."""
+    misc = re.search(r"^\s*(\d{1,6}) kvm$", tree.read("/proc/misc"), re.MULTILINE)
     return {
-        "vendor": first.get("vendor_id") or first.get("CPU implementer") or first.get("cpu", "").split(",")[0] or None,
-        "model": (
-            first.get("model name")
-            or first.get("cpu")
-            or first.get("machine")
-            or first.get("CPU part")
-            or first.get("uarch")
-        ),
-        "count": count,
-        "virt_flag": flag,
-        "virt_flag_shown": shown,
-        "raw": raw,
-        "hypervisor": bool(
-            "hypervisor" in flags
-            or "qemu" in first.get("model", "").lower()
-            or first.get("platform") == "pSeries"
-            or (raw or {}).get("hypervisor_bit")
-            or arch in ("aarch64", "riscv64")
-            and emulated_board(tree)
-        ),
-        "flags_of_note": [name for name in flags if name in FLAGS],
+        "release": release,
+        "kvm_registered": bool(misc),
+        "kvm_minor": int(misc.group(1)) if misc else None,
+        "cmdline": [option for option in options if OPTIONS.match(option)],
+        "lockdown": tree.chosen("/sys/kernel/security/lockdown"),
+        "apparmor": tree.word("/sys/module/apparmor/parameters/enabled"),
+        "selinux": tree.word("/sys/fs/selinux/enforce"),
+        "log": "absent",
+        "log_lines": [],
     }
 
 
-def emulated_board(tree):
-    """Where the processor does not tell of a hypervisor, firmware does."""
-    maker, product = tree.word("/sys/class/dmi/id/sys_vendor") or "", tree.word("/sys/class/dmi/id/product_name") or ""
-    board = tree.read("/proc/device-tree/compatible")
-    return (
-        maker in ("QEMU", "VMware, Inc.", "Xen", "innotek GmbH", "Parallels International GmbH.")
-        or (maker == "Microsoft Corporation" and product == "Virtual Machine")
-        or (maker == "Amazon EC2" and ".metal" not in product)
-        or "linux,dummy-virt" in board
-        or "riscv-virtio" in board
-        or tree.exists("/proc/device-tree/hypervisor")
-    )
+def modules_loaded(tree: Tree) -> dict[str, dict[str, str | None]]:
+    """Return the loaded modules of note with their parameters."""
+    return {
+        name: {
+            parameter: tree.word(f"/sys/module/{name}/parameters/{parameter}")
+            for parameter in tree.names(f"/sys/module/{name}/parameters")
+        }
+        for name in MODULES
+        if tree.exists(f"/sys/module/{name}")
+    }
 
 
-def virtualization_flag(arch, cpuinfo, flags):
-    """(name, whether the kernel shows it); None where the architecture has no such flag."""
-    if arch in ("x86_64", "i686"):
-        for flag in ("vmx", "svm"):
-            if flag in flags:
-                return flag, True
-        return ("svm" if cpuinfo.get("vendor_id") in ("AuthenticAMD", "HygonGenuine") else "vmx"), False
-    if arch == "s390x":
-        return "sie", "sie" in flags
-    if arch.startswith("ppc64"):
-        return ("PowerNV", True) if cpuinfo.get("platform") == "PowerNV" else ("pSeries", None)
-    if arch == "riscv64":
-        single_letters = re.match(r"rv\d+([a-z]*)", cpuinfo.get("isa", ""))
-        return "h", bool(single_letters and "h" in single_letters.group(1))
-    return "EL2", None
-
-
-def node(tree):
+def node(tree: Tree) -> dict[str, Any]:
+    """Return the device node, the name of its group, and whether its mount forbids devices."""
     found = tree.node("/dev/kvm")
     nodev = False
     for line in tree.lines("/proc/self/mounts"):
         fields = line.split()
         if len(fields) > 3 and fields[1] in ("/dev", "/dev/kvm"):
             nodev = "nodev" in fields[3].split(",")  # the last mount on it counts
-    group = next(
-        (
-            line.split(":")[0]
-            for line in tree.lines("/etc/group")
-            if found and line.split(":")[2:3] == [str(found["gid"])]
-        ),
-        None,
-    )
-    return dict(found or {}, exists=found is not None, group=group, nodev=nodev)
+    groups = (line.split(":") for line in tree.lines("/etc/group")) if found else ()
+    group = next((fields[0] for fields in groups if found and fields[2:3] == [str(found["gid"])]), None)
+    return {**(found or {}), "exists": found is not None, "group": group, "nodev": nodev}
 
 
-def modules_on_disk(tree, release):
+def modules_on_disk(tree: Tree, release: str) -> list[str]:
+    """Return the KVM modules of the kernel package."""
     text = "".join(tree.read(f"/lib/modules/{release}/{name}") for name in ("modules.builtin", "modules.dep"))
     return sorted({name.replace("-", "_") for name in re.findall(r"/(kvm[-_a-z0-9]*)\.ko", text)})
 
 
-def blocked(tree, options):
-    """Lines that keep a KVM module from being loaded."""
+def blocked(tree: Tree, options: list[str]) -> list[dict[str, str]]:
+    """Return the lines of modprobe.d and the options of the kernel that keep a KVM module from being loaded."""
     found = []
-    for folder in ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d"):
-        for file in tree.glob(f"{folder}/*.conf"):
+    for directory in ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d"):
+        for file in tree.glob(f"{directory}/*.conf"):
             for line in tree.lines(file):
-                match = re.match(r"\s*blacklist\s+(kvm\S*)", line) or re.match(
-                    r"\s*install\s+(kvm\S*)\s+(?:/usr)?/bin/(?:true|false)\b", line
-                )
+                match = BLACKLIST.match(line) or DISABLED.match(line)
                 if match:
                     found.append({"file": file, "line": line.strip(), "module": match.group(1).replace("-", "_")})
     for option in options:
@@ -233,8 +138,8 @@ def blocked(tree, options):
     return found
 
 
-def container(tree):
-    """The kind of container we are in; None on a machine of our own, whatever markers were left on it."""
+def container(tree: Tree) -> str | None:
+    """Return the kind of container; None on a machine, whatever markers were left on it."""
     if (tree.link("/proc/self/ns/pid") or tree.word("/fixture/pidns")) == INITIAL_PID_NAMESPACE:
         return None
     kind = tree.word("/run/systemd/container")
@@ -246,7 +151,8 @@ def container(tree):
     return kind
 
 
-def cgroup(tree):
+def cgroup(tree: Tree) -> dict[str, Any]:
+    """Return the version and the controllers of control groups."""
     unified = any(line.split()[1:3] == ["/sys/fs/cgroup", "cgroup2"] for line in tree.lines("/proc/self/mounts"))
     if unified:
         return {"version": 2, "controllers": (tree.word("/sys/fs/cgroup/cgroup.controllers") or "").split()}
@@ -258,145 +164,35 @@ def cgroup(tree):
     return {"version": 1, "controllers": enabled}
 
 
-def accounts(tree, names):
-    """Users and their groups as a tree's files say; whether they may open the node stands in fixture/users.json."""
+def accounts(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
+    """Return users and their groups by the files of a tree; fixture/users.json has what opening the node gave."""
     passwd = {line.split(":")[0]: line.split(":") for line in tree.lines("/etc/passwd") if line.count(":") >= 6}
     groups = [line.split(":") for line in tree.lines("/etc/group") if line.count(":") >= 3]
     tried = tree.json("/fixture/users.json") or {}
     gid = (tree.node("/dev/kvm") or {}).get("gid")
-    found = {}
+    found: dict[str, Any] = {}
     for name in names:
         if name not in passwd:
             found[name] = {"exists": False, "open": None}
             continue
-        gids = {whole_number(passwd[name][3])} | {
-            whole_number(group[2]) for group in groups if name in group[3].split(",")
-        }
+        uid, primary = whole_number(passwd[name][2]), whole_number(passwd[name][3])
+        known = [primary, *(whole_number(group[2]) for group in groups if name in group[3].split(","))]
+        gids = {number for number in known if number is not None}
         found[name] = {
             "exists": True,
-            "uid": whole_number(passwd[name][2]),
-            "gids": sorted(gids - {None}),
+            "uid": uid,
+            "gids": sorted(gids),
             "in_node_group": gid is not None and gid in gids,
             "open": tried.get(name) if isinstance(tried.get(name), str) else None,
         }
     return found
 
 
-def iommu(tree):
-    groups = tree.names("/sys/kernel/iommu_groups")
-    types = {tree.word(f"/sys/kernel/iommu_groups/{group}/type") for group in groups}
-    return {
-        "groups": len(groups),
-        "units": tree.names("/sys/class/iommu"),
-        "firmware_tables": [
-            name for name in ("DMAR", "IVRS", "IORT", "VIOT") if tree.exists(f"/sys/firmware/acpi/tables/{name}")
-        ],
-        "group_types": sorted(types - {None}),
-    }
-
-
-def huge_pages(tree, folder):
-    return {
-        str(whole_number(re.sub(r"\D", "", name), 0)): {
-            "total": whole_number(tree.word(f"{folder}/{name}/nr_hugepages"), 0),
-            "free": whole_number(tree.word(f"{folder}/{name}/free_hugepages"), 0),
-        }
-        for name in tree.names(folder)
-        if name.startswith("hugepages-")
-    }
-
-
-def memory(tree):
-    sizes = dict(re.findall(r"^(\w+):\s+(\d+)", tree.read("/proc/meminfo"), re.MULTILINE))
-    mounts = [line.split() for line in tree.lines("/proc/self/mounts")]
-    return {
-        "total_kb": whole_number(sizes.get("MemTotal"), 0),
-        "swap_kb": whole_number(sizes.get("SwapTotal"), 0),
-        "hugepages": huge_pages(tree, "/sys/kernel/mm/hugepages"),
-        "default_hugepage_kb": whole_number(sizes.get("Hugepagesize"), 0),
-        "hugetlbfs_mounts": [fields[1] for fields in mounts if fields[2:3] == ["hugetlbfs"]],
-        "transparent_hugepages": tree.chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
-        "ksm": tree.word("/sys/kernel/mm/ksm/run"),
-        "overcommit": tree.word("/proc/sys/vm/overcommit_memory"),
-    }
-
-
-def numa(tree):
-    found, top = {}, "/sys/devices/system/node"
-    for name in tree.names(top):
-        if re.match(r"node\d+$", name):
-            total = re.search(r"MemTotal:\s+(\d+)", tree.read(f"{top}/{name}/meminfo"))
-            found[name] = {
-                "cpus": tree.word(f"{top}/{name}/cpulist"),
-                "mem_kb": whole_number(total.group(1)) if total else None,
-                "distance": (tree.word(f"{top}/{name}/distance") or "").split(),
-                "hugepages": huge_pages(tree, f"{top}/{name}/hugepages"),
-            }
-    return found
-
-
-def power(tree):
-    top = "/sys/devices/system/cpu"
-    governors = {tree.word(path) for path in tree.glob(f"{top}/cpu*/cpufreq/scaling_governor")}
-    return {
-        "governors": sorted(governors - {None}),
-        "driver": tree.word(f"{top}/cpu0/cpufreq/scaling_driver"),
-        "smt": tree.word(f"{top}/smt/control"),
-        "clocksource": tree.word("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        "vulnerabilities": {
-            name: tree.word(f"{top}/vulnerabilities/{name}") for name in tree.names(f"{top}/vulnerabilities")
-        },
-    }
-
-
-def secure_guests(tree):
-    def parameter(module, name):
-        return tree.word(f"/sys/module/{module}/parameters/{name}")
-
-    return {
-        "sev": parameter("kvm_amd", "sev"),
-        "sev_es": parameter("kvm_amd", "sev_es"),
-        "sev_snp": parameter("kvm_amd", "sev_snp"),
-        "tdx": parameter("kvm_intel", "tdx"),
-        "sev_device": tree.exists("/dev/sev"),
-        "s390_pv": tree.word("/sys/firmware/uv/prot_virt_host"),
-    }
-
-
-def programs(tree, arch):
-    def which(*names):
-        return next(
-            (
-                f"{folder}/{name}"
-                for name in names
-                for folder in ("/usr/bin", "/usr/local/bin", "/bin", "/usr/libexec", "/usr/sbin")
-                if tree.exists(f"{folder}/{name}")
-            ),
-            None,
-        )
-
-    emulator = "qemu-system-" + {"ppc64le": "ppc64"}.get(arch, arch)
-    versions = (None if tree.live else tree.json("/fixture/versions.json")) or {}
-    firmware = ("/usr/share/OVMF/OVMF_CODE*", "/usr/share/AAVMF/*CODE*", "/usr/share/qemu/firmware/*")
-    return {
-        "qemu": which(emulator, "qemu-kvm"),
-        "qemu_version": versions.get("qemu"),
-        "virsh": which("virsh"),
-        "libvirt_version": versions.get("libvirt"),
-        "swtpm": which("swtpm"),
-        "swtpm_setup": which("swtpm_setup"),
-        "uefi": any(tree.glob(pattern) for pattern in firmware),
-        "libvirt_sockets": [
-            path for path in ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock") if tree.exists(path)
-        ],
-    }
-
-
-def kernel_messages(tree):
-    """(state of the log, lines of note)"""
-    state, lines = (
-        kernel_log.read_log()
-        if tree.live
-        else ("read" if tree.exists("/fixture/dmesg") else "absent", tree.lines("/fixture/dmesg"))
-    )
-    return state, kernel_log.interesting(lines)
+def kernel_messages(tree: Tree) -> KernelLog:
+    """Return the state of the kernel log and its lines about virtualization."""
+    if tree.live:
+        found = kernel_log.read_log()
+    else:
+        state = "read" if tree.exists("/fixture/dmesg") else "absent"
+        found = KernelLog(state, tree.lines("/fixture/dmesg"))
+    return KernelLog(found.state, kernel_log.interesting(found.lines))

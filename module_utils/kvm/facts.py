@@ -1,111 +1,164 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One dictionary of everything known about KVM on a machine; a part that fails is named, never fatal."""
+"""Gather everything known about KVM on a machine; a part that fails is named in `errors`, never fatal."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-import subprocess
 import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from ansible.module_utils.kvm import collect, probe
+from ansible.module_utils.host import commands
+from ansible.module_utils.kvm import collect, probe, resources
 from ansible.module_utils.kvm.classify import classify, known_class, ratios
 from ansible.module_utils.kvm.tree import Tree
+from ansible.module_utils.message import Message
 
-LIBVIRT_SECONDS = 30  # its daemon starts when asked, and asks QEMU first
+PROGRAM_SECONDS = 2
+LIBVIRT_SECONDS = 30  # the first connection starts its daemon, which runs QEMU first
 GATHER = ("cpu", "kvm", "users", "iommu", "memory", "numa", "power", "secure", "qemu", "libvirt")
 DEFAULT_GATHER = [name for name in GATHER if name != "libvirt"]
 CORE = {
     "cpu": ("arch", "cpu"),
     "kvm": ("kernel", "node", "modules", "nested", "container", "vm", "dmi", "devices", "cgroup"),
 }
+# part: key of the facts, function that reads it
+PARTS: dict[str, tuple[str, Callable[[Tree], Any]]] = {
+    "iommu": ("iommu", resources.iommu),
+    "memory": ("memory", resources.memory),
+    "numa": ("numa", resources.numa),
+    "power": ("power", resources.power),
+    "secure": ("secure_guests", resources.secure_guests),
+}
+Found = TypeVar("Found")
 
 
-def gather(root="/", level="full", parts=None, users=(), slice_ms=25, deadline=2.0, log="auto"):
-    start = time.perf_counter()
-    parts = DEFAULT_GATHER if parts is None else parts
-    tree = Tree(root)
-    facts, errors = {}, {}
+class Gathering:
+    """The facts found so far, and the errors of the parts that failed."""
 
-    def part(name, work):
+    def __init__(self, tree: Tree, parts: Iterable[str]) -> None:
+        self.tree, self.parts = tree, list(parts)
+        self.facts: dict[str, Any] = {}
+        self.errors: dict[str, str] = {}
+
+    def part(self, name: str, work: Callable[[], Found]) -> Found | None:
+        """Return what a part finds; note its error: a strange machine must not cost the other facts."""
         try:
             return work()
-        except Exception as error:  # a strange machine must not cost the other facts
-            errors[name] = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            self.errors[name] = f"{type(error).__name__}: {error}"
             return None
 
-    core = part("core", lambda: collect.core(tree)) or {}
-    for name in ("cpu", "kvm"):
-        if name in parts:
-            facts.update({key: core[key] for key in CORE[name] if key in core})
-    if "cpu" in facts and tree.live:
-        facts["cpu"]["raw"] = part("cpuid", _raw_cpuid)
-        facts["cpu"]["hypervisor"] = bool(
-            facts["cpu"]["hypervisor"] or (facts["cpu"]["raw"] or {}).get("hypervisor_bit")
-        )
-    if "kernel" in facts and log == "auto":
-        facts["kernel"]["log"], facts["kernel"]["log_lines"] = part("log", lambda: collect.kernel_messages(tree)) or (
-            "absent",
-            [],
-        )
-    if "kvm" in parts and "vm" in facts:
-        _settle_vm(facts)
-        if facts["node"].get("group") is None and tree.live:
-            facts["node"]["group"] = probe.group_name(facts["node"].get("gid"))
-    for name, key, work in (
-        ("iommu", "iommu", collect.iommu),
-        ("memory", "memory", collect.memory),
-        ("numa", "numa", collect.numa),
-        ("power", "power", collect.power),
-        ("secure", "secure_guests", collect.secure_guests),
-    ):
-        if name in parts:
-            facts[key] = part(name, lambda work=work: work(tree))
-    if "qemu" in parts or "libvirt" in parts:
-        found = part("qemu", lambda: _programs(tree, core.get("arch") or "")) or {}
-        facts["programs"] = found
-    if "libvirt" in parts:
-        facts["libvirt"] = part(
-            "libvirt", lambda: domain_capabilities(facts["programs"].get("virsh") if tree.live else None)
-        )
-    facts["probe"] = part("probe", lambda: _probe(tree, level, slice_ms / 1000, deadline))
-    offered = (facts["probe"] or {}).get("guest_cpu") or {}
-    if "nested" in facts and isinstance(offered, dict) and "nested_vmx" in offered:
-        facts["nested"]["offered_to_guests"] = bool(offered.get("nested_vmx") or offered.get("nested_svm"))
-    if "users" in parts:
-        facts["users"] = part("users", lambda: _users(tree, users, level, facts["probe"])) or {}
-    facts["errors"] = errors
-    facts["seconds"] = round(time.perf_counter() - start, 4)
-    return facts
+    def core(self) -> dict[str, Any]:
+        """Gather processor and kernel; return all core facts, also those that are not requested."""
+        core = self.part("core", lambda: collect.core(self.tree)) or {}
+        for name, keys in CORE.items():
+            if name in self.parts:
+                self.facts.update({key: core[key] for key in keys if key in core})
+        return core
+
+    def cpuid(self) -> None:
+        """Add what the CPUID instruction returns on this machine."""
+        cpu = self.facts.get("cpu")
+        if cpu and self.tree.live:
+            cpu["raw"] = self.part("cpuid", _raw_cpuid)
+            cpu["hypervisor"] = bool(cpu["hypervisor"] or (cpu["raw"] or {}).get("hypervisor_bit"))
+
+    def kernel_log(self) -> None:
+        """Add the messages of the kernel."""
+        kernel = self.facts.get("kernel")
+        if kernel:
+            found = self.part("log", lambda: collect.kernel_messages(self.tree))
+            kernel["log"], kernel["log_lines"] = found or ("absent", [])
+
+    def vm(self) -> None:
+        """Correct what depends on CPUID, which may show a hypervisor that /proc/cpuinfo does not, and on /etc/group."""
+        if "vm" not in self.facts:
+            return
+        cpu, node = self.facts.get("cpu"), self.facts["node"]
+        if cpu:
+            vm = self.facts["vm"]
+            vm["is_vm"] = cpu["hypervisor"]
+            vm["vendor"] = (cpu["raw"] or {}).get("hypervisor_vendor") or vm["vendor"]
+            registered = self.facts["kernel"]["kvm_registered"]
+            self.facts["nested"]["this_host_is_nested"] = bool(cpu["hypervisor"] and registered)
+        if node.get("group") is None and self.tree.live:
+            node["group"] = probe.group_name(node.get("gid"))
+
+    def programs(self, arch: str) -> None:
+        """Gather QEMU and libvirt."""
+        if "qemu" in self.parts or "libvirt" in self.parts:
+            self.facts["programs"] = self.part("qemu", lambda: _programs(self.tree, arch)) or {}
+        if "libvirt" in self.parts:
+            virsh = self.facts["programs"].get("virsh") if self.tree.live else None
+            self.facts["libvirt"] = self.part("libvirt", lambda: domain_capabilities(virsh))
+
+    def probe(self, level: str, slice_seconds: float, deadline: float) -> dict[str, Any] | None:
+        """Probe KVM, and return the result."""
+        found = self.part("probe", lambda: _probe(self.tree, level, slice_seconds, deadline))
+        self.facts["probe"] = found
+        offered = (found or {}).get("guest_cpu") or {}
+        if "nested" in self.facts and isinstance(offered, dict) and "nested_vmx" in offered:
+            nested = bool(offered.get("nested_vmx") or offered.get("nested_svm"))
+            self.facts["nested"]["offered_to_guests"] = nested
+        return found
 
 
-def _raw_cpuid():
+def gather(
+    root: str = "/",
+    level: str = "full",
+    parts: Iterable[str] | None = None,
+    users: Iterable[str] = (),
+    slice_ms: int = 25,
+    deadline: float = 2.0,
+    log: str = "auto",
+) -> dict[str, Any]:
+    """Return the facts that kvm_facts documents; deadline is in seconds."""
+    start = time.perf_counter()
+    work = Gathering(Tree(root), DEFAULT_GATHER if parts is None else parts)
+    core = work.core()
+    work.cpuid()
+    if log == "auto":
+        work.kernel_log()
+    work.vm()
+    for name, (key, read) in PARTS.items():
+        if name in work.parts:
+            work.facts[key] = work.part(name, functools.partial(read, work.tree))
+    work.programs(core.get("arch") or "")
+    probed = work.probe(level, slice_ms / 1000, deadline)
+    if "users" in work.parts:
+        work.facts["users"] = work.part("users", lambda: _users(work.tree, users, level, probed)) or {}
+    work.facts["errors"] = work.errors
+    work.facts["seconds"] = round(time.perf_counter() - start, 4)
+    return work.facts
+
+
+def _raw_cpuid() -> dict[str, Any] | None:
+    """Return what CPUID returns; imported late: a Python without ctypes costs only this part."""
     from ansible.module_utils.kvm.native import raw_cpuid
 
     return raw_cpuid()
 
 
-def _settle_vm(facts):
-    """CPUID may know of a hypervisor that /proc/cpuinfo does not show."""
-    cpu = facts.get("cpu")
-    if cpu:
-        facts["vm"]["is_vm"] = cpu["hypervisor"]
-        facts["vm"]["vendor"] = (cpu["raw"] or {}).get("hypervisor_vendor") or facts["vm"]["vendor"]
-        facts["nested"]["this_host_is_nested"] = bool(cpu["hypervisor"] and facts["kernel"]["kvm_registered"])
+def _users(tree: Tree, names: Iterable[str], level: str, probed: dict[str, Any] | None) -> dict[str, Any]:
+    """Return for each user whether it may open the node.
 
-
-def _users(tree, names, level, probed):
-    """Last, because a node that hangs for root hangs for others too, and each would wait for its deadline."""
+    Comes last: a node that hangs for root hangs for others too, and each would wait for its deadline.
+    """
     if not tree.live:
         return collect.accounts(tree, names)
     hangs = (probed or {}).get("failed_step") == "deadline"
     if level == "none" or hangs:
         why = (probed or {}).get("reason", "") if hangs else "probe: none"
-        return {name: dict(found, open=None, why=why) for name, found in collect.accounts(tree, names).items()}
+        accounts = collect.accounts(tree, names)
+        return {name: {**account, "open": None, "why": why} for name, account in accounts.items()}
     return {name: probe.try_as(name) for name in names}
 
 
-def _probe(tree, level, slice_seconds, deadline):
+def _probe(tree: Tree, level: str, slice_seconds: float, deadline: float) -> dict[str, Any] | None:
+    """Return the result of the probe, or what the tree holds of it."""
     if level == "none":
         return None
     if tree.live:
@@ -119,53 +172,47 @@ def _probe(tree, level, slice_seconds, deadline):
     return found
 
 
-def _run(*command, timeout=2):
-    """What a program prints; None if it is absent, slow or fails."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=timeout,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode("utf-8", "replace")
+def _output(*command: str, timeout: float) -> str | None:
+    """Return the output of a program; None if it is absent, slow (timeout in seconds) or fails."""
+    done = commands.run(command, timeout=timeout)
+    return done.out if done.code == 0 else None
 
 
-def _programs(tree, arch):
-    found = collect.programs(tree, arch)
+def _programs(tree: Tree, arch: str) -> dict[str, Any]:
+    """Return the programs with their versions."""
+    found = resources.programs(tree, arch)
     if tree.live:
         for name, program in (("qemu_version", found["qemu"]), ("libvirt_version", found["virsh"])):
-            match = re.search(r"\d+\.\d+(\.\d+)?", _run(program, "--version") or "") if program else None
+            text = _output(program, "--version", timeout=PROGRAM_SECONDS) if program else None
+            match = re.search(r"\d+\.\d+(\.\d+)?", text or "")
             found[name] = match.group(0) if match else None
     return found
 
 
-def domain_capabilities(virsh):
-    """What libvirt says of each virt_type, for comparison: it opens the node with more rights than its guests have."""
-    found = {}
+def domain_capabilities(virsh: str | None) -> dict[str, Any]:
+    """Return which virt_types libvirt offers.
 
-    def virsh_output(*words):
-        return _run(virsh, "-q", "-c", "qemu:///system", *words, timeout=LIBVIRT_SECONDS)
-
-    answers = bool(virsh) and virsh_output("version") is not None
+    Only for comparison: libvirt opens the node with more rights than its guests have.
+    """
+    found: dict[str, Any] = {}
+    connection = (virsh or "", "-q", "-c", "qemu:///system")
+    answers = bool(virsh) and _output(*connection, "version", timeout=LIBVIRT_SECONDS) is not None
     for kind in ("kvm", "qemu") if answers else ():
-        text = virsh_output("domcapabilities", "--virttype", kind) or ""
+        text = _output(*connection, "domcapabilities", "--virttype", kind, timeout=LIBVIRT_SECONDS) or ""
         domain = re.search(r"<domain>(\w+)</domain>", text)
         model = re.search(r"<mode name='host-model'.*?<model[^>]*>([^<]+)</model>", text, re.DOTALL)
         found[kind] = {"offered": bool(domain and domain.group(1) == kind), "host_model": model and model.group(1)}
     return {"answers": answers, "virt_types": found}
 
 
-def wrong_options(options):
-    """What is wrong with the options that both modules share; None if nothing."""
+def options_problem(options: dict[str, Any]) -> Message | None:
+    """Return what is wrong with the options that kvm_facts and kvm_verify share; None if nothing."""
     if not 1 <= options["slice_ms"] <= 500:
-        return f"slice_ms is {options['slice_ms']}; give 1 to 500 milliseconds."
+        return Message(f"slice_ms is {options['slice_ms']}; give 1 to 500 milliseconds.")
     if not 0.2 <= options["deadline"] <= 60:
-        return f"deadline is {options['deadline']}; give 0.2 to 60 seconds."
+        return Message(f"deadline is {options['deadline']}; give 0.2 to 60 seconds.")
     if not os.path.isdir(options["root"]):
-        return f"root is {options['root']}, which is not a folder on this host; give the top of a tree, or /."
+        return Message(
+            f"root is {options['root']}, which is not a directory on this host; give the top of a tree, or /."
+        )
     return None

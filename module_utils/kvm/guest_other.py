@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Architectures without a guest program here (ppc64le, s390x, riscv64): VM, memory and vCPU, no speed."""
+"""Probe architectures without a guest program (ppc64le, s390x, riscv64): VM, memory and vCPU, no speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from ansible.module_utils.kvm.guest import Machine, Vcpu
 
 
 class OtherMachine(Machine):
-    def probe(self):
+    """A VM that runs nothing."""
+
+    def probe(self) -> None:
+        """Create a vCPU."""
         self.step("KVM_CREATE_VCPU")
         Vcpu(self)
         self.record("vcpu", True, None)

@@ -6,23 +6,16 @@ from __future__ import annotations
 import functools
 import os
 import struct
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ansible.module_utils.kvm import abi
 from ansible.module_utils.kvm.guest import MASK64, Machine, Vcpu
+from ansible.module_utils.kvm.pace import Pace, Report
 
-# Where things lie in the guest's 2 MiB
-PML4, PDPT, PD, GDT, IDT, TSS, STUBS, PROGRAMS, DATA, STACK = (
-    0x1000,
-    0x2000,
-    0x3000,
-    0x4000,
-    0x5000,
-    0x6000,
-    0x7000,
-    0x8000,
-    0x10000,
-    0x1F000,
-)
+# Addresses in the guest's 2 MiB
+PML4, PDPT, PD, GDT, IDT, TSS, STUBS, PROGRAMS = range(0x1000, 0x9000, 0x1000)
+DATA, STACK = 0x10000, 0x1F000
 # Two places below 256 MiB that Intel without "unrestricted guest" needs to run real mode
 IDENTITY_MAP, TASK_STATE = 0x0FEFF000, 0x0FEFC000
 
@@ -74,14 +67,14 @@ FEATURES = {
 # fmt: on
 
 
-def describe_cpuid(leaves):
-    """Guest CPU features from {(leaf, subleaf): (eax, ebx, ecx, edx)}."""
+def describe_cpuid(leaves: Mapping[tuple[int, int], tuple[int, ...]]) -> dict[str, Any]:
+    """Return the CPU features of guests from {(leaf, subleaf): (eax, ebx, ecx, edx)}."""
 
-    def bit(leaf, register, number):
+    def bit(leaf: int, register: str, number: int) -> bool:
         values = leaves.get((leaf, 0), (0, 0, 0, 0))
         return bool(values[("eax", "ebx", "ecx", "edx").index(register)] >> number & 1)
 
-    found = {name: bit(*place) for name, place in FEATURES.items()}
+    found: dict[str, Any] = {name: bit(*place) for name, place in FEATURES.items()}
     sizes = leaves.get((0x80000008, 0), (0,))[0]
     found["phys_bits"], found["guest_phys_bits"] = sizes & 0xFF, sizes >> 16 & 0xFF
     found["isa_level"] = "x86-64-v1" if found["long_mode"] else "i686"
@@ -92,16 +85,30 @@ def describe_cpuid(leaves):
     return found
 
 
-def segment(selector, kind, ring=0, limit=0xFFFFFFFF, base=0, code64=0, size32=0, system=1, granular=1):
-    """struct kvm_segment"""
+def segment(
+    selector: int,
+    kind: int,
+    ring: int = 0,
+    limit: int = 0xFFFFFFFF,
+    base: int = 0,
+    code64: int = 0,
+    size32: int = 0,
+    system: int = 1,
+    granular: int = 1,
+) -> bytes:
+    """Return a struct kvm_segment."""
     return struct.pack("<QIH10B", base, limit, selector, kind, 1, ring, size32, system, code64, granular, 0, 0, 0)
 
 
 class X86Vcpu(Vcpu):
-    def __init__(self, machine):
+    """A vCPU that offers the guest everything that KVM supports."""
+
+    machine: X86Machine
+
+    def __init__(self, machine: X86Machine) -> None:
         super().__init__(machine, lambda fd: abi.call("KVM_SET_CPUID2", fd, abi.SET_CPUID2, machine.cpuid))
 
-    def load(self, program, mode="long", **registers):
+    def load(self, program: str, mode: str = "long", **registers: int) -> None:
         """Put the vCPU before the program in real mode, in 64-bit ring 0 ("long") or ring 3 ("user")."""
         self._set_mode(mode)
         registers.update(rip=ADDRESS[program], rsp=STACK, rflags=2)
@@ -109,7 +116,8 @@ class X86Vcpu(Vcpu):
         abi.call("KVM_SET_REGS", self.fd, abi.SET_REGS, struct.pack("<18Q", *values))
         self.counting = "rsi" if program == "cpuid_loop" else "rcx"
 
-    def _set_mode(self, mode):
+    def _set_mode(self, mode: str) -> None:
+        """Set segments, page tables and control registers of a mode."""
         state = bytearray(312)  # struct kvm_sregs
         abi.call("KVM_GET_SREGS", self.fd, abi.GET_SREGS, state)
         if mode == "real":
@@ -128,16 +136,19 @@ class X86Vcpu(Vcpu):
             struct.pack_into("<6Q", state, 224, CR0, 0, PML4, cr4, 0, EFER)
         abi.call("KVM_SET_SREGS", self.fd, abi.SET_SREGS, bytes(state))
 
-    def registers(self):
+    def registers(self) -> dict[str, int]:
+        """Return the general registers."""
         values = bytearray(144)
         abi.call("KVM_GET_REGS", self.fd, abi.GET_REGS, values)
         return dict(zip(REGISTERS, struct.unpack("<18Q", bytes(values))))
 
-    def counter(self):
+    def counter(self) -> int:
+        """Return the register that the loaded program counts down."""
         return self.registers()[self.counting]
 
-    def describe(self, reason):
-        found = {}
+    def describe(self, reason: int) -> dict[str, Any]:
+        """Return the details of an exit: a port, or why the guest ended."""
+        found: dict[str, Any] = {}
         if reason == abi.EXIT_IO:
             out, size, port, _count, offset = struct.unpack_from("<BBHIQ", self.shared, 32)
             value = int.from_bytes(self.shared[offset : offset + size], "little")
@@ -155,31 +166,36 @@ class X86Vcpu(Vcpu):
 
 
 class X86Machine(Machine):
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
+    """A VM with page tables, descriptors and the programs in its memory."""
+
+    def __init__(self, kvm: int, out: dict[str, Any], step: Report, pace: Pace) -> None:
+        super().__init__(kvm, out, step, pace)
         self.cpuid = self._supported_cpuid()
         self._fill_memory()
 
-    def prepare(self):
+    def prepare(self) -> None:
+        """Reserve the addresses that Intel without "unrestricted guest" needs."""
         try:
             abi.call("KVM_SET_IDENTITY_MAP_ADDR", self.fd, abi.SET_IDENTITY_MAP_ADDR, struct.pack("<Q", IDENTITY_MAP))
             abi.call("KVM_SET_TSS_ADDR", self.fd, abi.SET_TSS_ADDR, TASK_STATE)
         except abi.StepFailed as failure:
             self.out["notes"].append(str(failure))
 
-    def _supported_cpuid(self):
+    def _supported_cpuid(self) -> bytearray:
+        """Return the table of KVM_GET_SUPPORTED_CPUID, and record what it offers guests."""
         table = bytearray(8 + 40 * 256)  # a bytearray: fcntl limits immutable buffers to 1024 bytes
         struct.pack_into("<I", table, 0, 256)
         abi.call("KVM_GET_SUPPORTED_CPUID", self.kvm, abi.GET_SUPPORTED_CPUID, table)
         count = struct.unpack_from("<I", table)[0]
-        leaves = {}
+        leaves: dict[tuple[int, int], tuple[int, ...]] = {}
         for place in range(count):
             leaf, sub, _flags, *values = struct.unpack_from("<7I", table, 8 + 40 * place)
             leaves[leaf, sub] = tuple(values)
         self.out["guest_cpu"] = describe_cpuid(leaves)
         return table[: 8 + 40 * count]
 
-    def _fill_memory(self):
+    def _fill_memory(self) -> None:
+        """Write page tables, descriptors, exception handlers and programs."""
         memory = self.memory
         struct.pack_into("<Q", memory, PML4, PDPT | 7)
         struct.pack_into("<Q", memory, PDPT, PD | 7)
@@ -203,7 +219,8 @@ class X86Machine(Machine):
             code = bytes.fromhex(source)
             memory[ADDRESS[name] : ADDRESS[name] + len(code)] = code
 
-    def probe(self):
+    def probe(self) -> None:
+        """Run the programs in each mode and record what they do."""
         rates, slice_seconds = self.out["rates"], self.pace.slice
         self.step("real mode")
         vcpu = X86Vcpu(self)
@@ -222,36 +239,48 @@ class X86Machine(Machine):
         rates["user64"] = user.rate(slice_seconds, 2)
         self._devices(vcpu)
 
-    def new_vcpu(self):
+    def new_vcpu(self) -> X86Vcpu:
+        """Return one more vCPU."""
         return X86Vcpu(self)
 
-    def kernel_loop(self, vcpu, seconds):
+    def kernel_loop(self, vcpu: X86Vcpu, seconds: float) -> dict[str, Any]:
+        """Return the speed of code in 64-bit ring 0."""
         vcpu.load("long_loop", rcx=MASK64)
         return vcpu.rate(seconds, 2)
 
-    def _real_hello(self, vcpu):
+    def _real_hello(self, vcpu: X86Vcpu) -> bool:
+        """Run a program in real mode that writes a letter to the serial port, then halts."""
         vcpu.load("real_hello", "real")
-        said = vcpu.run_until_exit()
-        passed = said.get("port") == PORT_TEXT and said.get("value") == ord("K")
+        reply = vcpu.run_until_exit()
+        passed = reply.get("port") == PORT_TEXT and reply.get("value") == ord("K")
         if passed:
-            said = vcpu.run_until_exit()
-            passed = said["exit"] == "HLT"
-        return self.record("real_hello", passed, said)
+            reply = vcpu.run_until_exit()
+            passed = reply["exit"] == "HLT"
+        return self.record("real_hello", passed, reply)
 
-    def _test(self, vcpu, name, wanted=42, port=PORT_RESULT, prepare=None, **registers):
+    def _test(
+        self,
+        vcpu: X86Vcpu,
+        name: str,
+        wanted: int = 42,
+        port: int = PORT_RESULT,
+        prepare: Callable[[], None] | None = None,
+        **registers: int,
+    ) -> bool:
+        """Run a program that must write the wanted value to a port."""
         self.step(name)
 
-        def attempt(other):
+        def attempt(vcpu: X86Vcpu) -> tuple[bool, dict[str, Any]]:
             if prepare:
                 prepare()
-            runner = other or vcpu
-            runner.load(name, **registers)
-            said = runner.run_until_exit()
-            return said.get("port") == port and said.get("value") == wanted, said
+            vcpu.load(name, "long", **registers)
+            reply = vcpu.run_until_exit()
+            return reply.get("port") == port and reply.get("value") == wanted, reply
 
-        return self.twice(name, attempt)
+        return self.twice(name, vcpu, attempt)
 
-    def _instructions(self, vcpu):
+    def _instructions(self, vcpu: X86Vcpu) -> None:
+        """Test instructions that every guest kernel needs, as far as guests are offered them."""
         cpu = self.out["guest_cpu"]
         self._test(vcpu, "exception", wanted=6, port=PORT_EXCEPTION)
         if cpu["sse2"]:
@@ -270,7 +299,8 @@ class X86Machine(Machine):
         self._test(vcpu, "msr")
         self._test(vcpu, "mmu", rsi=DATA)
 
-    def _costs(self, vcpu, seconds):
+    def _costs(self, vcpu: X86Vcpu, seconds: float) -> None:
+        """Measure locked instructions, and exits to KVM and to this process."""
         rates = self.out["rates"]
         self.step("costs")
         vcpu.load("lock_loop", rcx=MASK64, rsi=DATA)
@@ -282,7 +312,8 @@ class X86Machine(Machine):
         vcpu.load("io_loop")
         self.out["userspace_exit_ns"] = vcpu.round_trip_ns(seconds, "IO")
 
-    def _devices(self, vcpu):
+    def _devices(self, vcpu: X86Vcpu) -> None:
+        """Test the clock and the in-kernel devices."""
         self.step("devices")
         if self.out["caps"].get("get_tsc_khz"):
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A few machine instructions run by this process itself: native speed, and CPUID as the processor answers it."""
+"""Run a few machine instructions in this process: native speed, and what the CPUID instruction returns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import platform
 import struct
 import time
+from typing import Any
 
 # fmt: off
 LOOPS = {
@@ -20,8 +21,8 @@ X86_CPUID = bytes.fromhex("53" "89f8" "89f1" "4989d0" "0fa2" "418900" "41895804"
 # fmt: on
 
 
-def executable(code):
-    """A page that holds the code; None where a security policy forbids writable and executable memory."""
+def executable(code: bytes) -> mmap.mmap | None:
+    """Return a page that holds the code; None where a security policy forbids writable and executable memory."""
     rights = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     try:
         if platform.machine() == "x86_64":
@@ -39,12 +40,13 @@ def executable(code):
         return None
 
 
-def address_of(memory):
+def address_of(memory: mmap.mmap) -> int:
+    """Return the address of memory in this process."""
     return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
-def loop_rate(seconds):
-    """Turns per CPU second of the two-instruction loop, best of a few runs; None where it cannot run."""
+def loop_rate(seconds: float) -> float | None:
+    """Return the turns per CPU second of the two-instruction loop, best of a few runs; None where it cannot run."""
     code = LOOPS.get(platform.machine())
     page = executable(code) if code and ctypes.sizeof(ctypes.c_void_p) == 8 else None
     if page is None:
@@ -62,8 +64,8 @@ def loop_rate(seconds):
     return best
 
 
-def raw_cpuid():
-    """What CPUID says, whatever the kernel shows: it hides vmx/svm when firmware has locked them."""
+def raw_cpuid() -> dict[str, Any] | None:
+    """Return what CPUID returns, whatever the kernel shows: it hides vmx/svm when firmware has locked them."""
     if platform.machine() != "x86_64" or ctypes.sizeof(ctypes.c_void_p) != 8:
         return None
     page = executable(X86_CPUID)
@@ -72,16 +74,16 @@ def raw_cpuid():
     function = ctypes.CFUNCTYPE(None, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p)(address_of(page))
     registers = (ctypes.c_uint * 4)()
 
-    def leaf(number, sub=0):
+    def leaf(number: int, sub: int = 0) -> list[int]:
         function(number, sub, ctypes.addressof(registers))
         return list(registers)
 
-    def text(*words):
+    def text(*words: int) -> str:
         return struct.pack("<3I", *words).decode("latin1").strip("\0")
 
     highest, ebx, ecx, edx = leaf(0)
     features = leaf(1)
-    found = {
+    found: dict[str, Any] = {
         "max_leaf": highest,
         "vendor": text(ebx, edx, ecx),
         "vmx": bool(features[2] >> 5 & 1),

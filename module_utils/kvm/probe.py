@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functional probe: everything that touches /dev/kvm, in a child process with a hard deadline.
+"""Probe KVM: everything that touches /dev/kvm runs in a child process with a hard deadline.
 
 The caller cannot hang and nothing is left behind: the child is killed at the deadline, dies with its parent, holds
 none of the caller's files, and its VMs end with it.
@@ -16,21 +16,27 @@ import pwd
 import resource
 import select
 import signal
-import stat
 import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.kvm import abi
 from ansible.module_utils.kvm.classify import FLOOR_WITHOUT_SHARE, INTERPRETED_SHARE, classify, ratios
+from ansible.module_utils.kvm.pace import Pace, Report
+from ansible.module_utils.kvm.tree import describe_node
 
-USER_DEADLINE = 1.0
+if TYPE_CHECKING:
+    from ansible.module_utils.kvm.guest import Machine
+
+USER_DEADLINE = 1.0  # seconds
 DOUBTFUL_RATIO = 2 * FLOOR_WITHOUT_SHARE  # of native speed: below, it is measured once more
-# Shares of the deadline: no new measurement is begun after the one, a guest's test may use the other of CPU time.
+# Shares of the deadline: after the first no new measurement starts; a guest test may use the second in CPU time.
 SOFT_SHARE, PATIENCE = 0.75, 0.15
 PR_SET_PDEATHSIG = 1
 
 
-def in_child(work, deadline):
-    """work(report) in a forked child; its result, or what stopped it. report(text) names the step at hand."""
+def in_child(work: Callable[[Report], dict[str, Any]], deadline: float) -> dict[str, Any]:
+    """Run work(report) in a forked child; return its result, or what stopped it within the deadline (seconds)."""
     start = time.perf_counter()
     parent = os.getpid()
     reader, writer = os.pipe()
@@ -47,11 +53,7 @@ def in_child(work, deadline):
     starved = late and _starved(child, deadline)
     status = _reap(child, late)
     result, step = None, None
-    for line in received.splitlines():
-        try:
-            message = json.loads(line)
-        except ValueError:
-            continue
+    for message in _messages(received):
         result, step = message.get("result", result), message.get("at", step)
     if result is not None:
         return result
@@ -60,8 +62,8 @@ def in_child(work, deadline):
     return {"failed_step": "child", "at": step, "error": f"the probe process died, status {status}"}
 
 
-def _detach(parent, writer, deadline):
-    """A child that is stuck for ever must not hold the caller's output open, nor outlive the caller."""
+def _detach(parent: int, writer: int, deadline: float) -> None:
+    """Make the child independent: one that is stuck must neither hold the caller's output open nor outlive it."""
     os.closerange(3, writer)
     os.closerange(writer + 1, 1024)
     null = os.open(os.devnull, os.O_RDWR)
@@ -82,14 +84,24 @@ def _detach(parent, writer, deadline):
         os._exit(1)
 
 
-def _send(writer, message):
+def _send(writer: int, message: dict[str, Any]) -> None:
+    """Write a message to the parent."""
     data = json.dumps(message).encode() + b"\n"
     while data:
         data = data[os.write(writer, data) :]
 
 
-def _receive(reader, end):
-    """(everything the child wrote, whether the deadline came first)"""
+def _messages(received: bytes) -> Iterator[dict[str, Any]]:
+    """Give the messages that are whole."""
+    for line in received.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def _receive(reader: int, end: float) -> tuple[bytes, bool]:
+    """Return everything that the child wrote, and whether the deadline came first."""
     received = b""
     while True:
         left = end - time.perf_counter()
@@ -101,8 +113,8 @@ def _receive(reader, end):
         received += data
 
 
-def _starved(child, deadline):
-    """Whether a child that is late was mostly waiting for a processor; not known is no."""
+def _starved(child: int, deadline: float) -> bool:
+    """Tell whether a child that is late was mostly waiting for a processor; False where that is unknown."""
     try:
         with open(f"/proc/{child}/schedstat", encoding="ascii") as file:
             used, queued = (int(word) / 1e9 for word in file.read().split()[:2])
@@ -113,7 +125,8 @@ def _starved(child, deadline):
     return used < deadline / 2 and (runnable or queued >= (deadline - used) / 2)
 
 
-def _reap(child, kill):
+def _reap(child: int, kill: bool) -> int | None:
+    """Kill the child where wanted, and return its status; None if it does not end."""
     if kill:
         os.kill(child, signal.SIGKILL)
     end = time.perf_counter() + 0.5  # a process in uninterruptible sleep is left to the kernel
@@ -125,8 +138,8 @@ def _reap(child, kill):
     return None
 
 
-def guarded(out, work):
-    """Run a step of the probe; whatever it raises becomes part of the findings."""
+def guarded(out: dict[str, Any], work: Callable[[], None]) -> None:
+    """Run a step of the probe; add what it raises to the findings."""
     try:
         work()
     except abi.StepFailed as failure:
@@ -139,36 +152,30 @@ def guarded(out, work):
     except Exception as error:  # the findings so far are worth more than a traceback
         out.update(failed_step="internal", error=f"{type(error).__name__}: {error}")
     out.pop("doing", None)
-    return out
 
 
-def open_kvm(device, out):
-    """The open KVM device; makes sure first that the node is what it says."""
+def open_kvm(device: str, out: dict[str, Any]) -> int:
+    """Return the open KVM device; raise OSError or StepFailed, also where the node is another device."""
     out["doing"] = "stat"
-    node = os.stat(device)
-    out["device"] = {
-        "chr": stat.S_ISCHR(node.st_mode),
-        "major": os.major(node.st_rdev),
-        "minor": os.minor(node.st_rdev),
-        "mode": f"{stat.S_IMODE(node.st_mode):04o}",
-        "uid": node.st_uid,
-        "gid": node.st_gid,
-    }
+    out["device"] = describe_node(os.stat(device))
     out["doing"] = "open"
     kvm = os.open(device, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    step = "KVM_GET_API_VERSION"
     if not out["device"]["chr"] or out["device"]["major"] != abi.MISC_MAJOR:
-        # another driver may take our numbers for something else
-        raise abi.StepFailed("KVM_GET_API_VERSION", errno.ENOTTY)
-    out["api_version"] = abi.call("KVM_GET_API_VERSION", kvm, abi.GET_API_VERSION)
+        # another driver may give these ioctl numbers another meaning
+        raise abi.StepFailed(step, errno.ENOTTY)
+    out["api_version"] = abi.call(step, kvm, abi.GET_API_VERSION)
     return kvm
 
 
-def create_vm(kvm):
+def create_vm(kvm: int) -> None:
+    """Create a VM and close it."""
     os.close(abi.call("KVM_CREATE_VM", kvm, abi.CREATE_VM, 0))
 
 
-def _probe(device, level, pace, report):
-    out = {
+def _probe(device: str, level: str, pace: Pace, report: Report) -> dict[str, Any]:
+    """Return the findings of the child."""
+    out: dict[str, Any] = {
         "arch": platform.machine(),
         "level": level,
         "caps": {},
@@ -180,7 +187,7 @@ def _probe(device, level, pace, report):
     }
     start = time.perf_counter()
 
-    def work():
+    def work() -> None:
         report("open")
         kvm = open_kvm(device, out)
         out["caps"] = abi.capabilities(kvm)
@@ -195,32 +202,32 @@ def _probe(device, level, pace, report):
     return out
 
 
-def _run_guest(kvm, out, report, pace):
-    create_vm(kvm)  # the plain question first, before what only guest code needs
+def _run_guest(kvm: int, out: dict[str, Any], report: Report, pace: Pace) -> None:
+    """Run guest code and measure it, and the native speed before and after."""
+    create_vm(kvm)  # alone first, before what only guest code needs
     machine_class = _machine_class(out["arch"])
-    from ansible.module_utils.kvm.guest import Pace
     from ansible.module_utils.kvm.native import loop_rate
 
-    machine = machine_class(kvm, out, report, Pace(*pace))
+    machine = machine_class(kvm, out, report, pace)
     out["vm_caps"] = {
         name: value for name, value in abi.capabilities(machine.fd).items() if value != out["caps"].get(name)
     }
     report("native speed")
-    speeds = [loop_rate(pace[0] / 3)]
+    speeds = [loop_rate(pace.slice / 3)]
     try:
         machine.probe()
     finally:
         report("native speed")
-        speeds.append(loop_rate(pace[0] / 3))
+        speeds.append(loop_rate(pace.slice / 3))
         native = max(speed or 0 for speed in speeds)
         if native:
             out["native_per_second"] = round(native)
     report("long mode loop again")
-    _measure_again(machine, out, pace[0])
+    _measure_again(machine, out, pace.slice)
 
 
-def _measure_again(machine, out, slice_seconds):
-    """A guest that looks slow though nothing was interpreted may only have been disturbed: the better run counts."""
+def _measure_again(machine: Machine, out: dict[str, Any], slice_seconds: float) -> None:
+    """Measure once more a guest that looks slow though nothing was interpreted: it may only have been disturbed."""
     loop, ratio = out["rates"].get("long64"), ratios(out).get("long64")
     doubtful = loop and "stopped_by" not in loop and ratio is not None and ratio < DOUBTFUL_RATIO
     if doubtful and loop.get("emulated_share", 0) <= INTERPRETED_SHARE:
@@ -229,7 +236,8 @@ def _measure_again(machine, out, slice_seconds):
             out["rates"]["long64"] = dict(again, first=loop["per_second"])
 
 
-def _machine_class(arch):
+def _machine_class(arch: str) -> type[Machine]:
+    """Return the class of guests of an architecture; imported late: it needs ctypes."""
     if arch == "x86_64":
         from ansible.module_utils.kvm.guest_x86_64 import X86Machine
 
@@ -243,25 +251,31 @@ def _machine_class(arch):
     return OtherMachine
 
 
-def probe(device="/dev/kvm", level="full", slice_seconds=0.025, deadline=2.0):
-    """Open the node, create a VM, and (level full) run guest code and measure it."""
+def probe(
+    device: str = "/dev/kvm", level: str = "full", slice_seconds: float = 0.025, deadline: float = 2.0
+) -> dict[str, Any]:
+    """Open the node, create a VM, and (level full) run guest code and measure it; return the findings."""
     start = time.perf_counter()
-    pace = (slice_seconds, PATIENCE * deadline, start + SOFT_SHARE * deadline)
-    found = in_child(lambda report: _probe(device, level, pace, report), deadline)
+    give_up = start + SOFT_SHARE * deadline
+
+    def work(report: Report) -> dict[str, Any]:
+        return _probe(device, level, Pace(slice_seconds, PATIENCE * deadline, give_up), report)
+
+    found = in_child(work, deadline)
     found["ratios"] = ratios(found)
     found["class"], found["reason"] = classify(found)
     found["wall_seconds"] = round(time.perf_counter() - start, 4)
     return found
 
 
-def _try_as(name, device):
-    """As that user: open the node and create a VM."""
+def _try_as(name: str, device: str) -> dict[str, Any]:
+    """Become a user, open the node and create a VM; return what came of it."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
         return {"exists": False, "open": None}
     groups = os.getgrouplist(name, entry.pw_gid)
-    found = {"exists": True, "uid": entry.pw_uid, "gids": sorted(groups), "open": None}
+    found: dict[str, Any] = {"exists": True, "uid": entry.pw_uid, "gids": sorted(groups), "open": None}
     try:
         found["in_node_group"] = os.stat(device).st_gid in groups
     except OSError:
@@ -273,7 +287,7 @@ def _try_as(name, device):
     elif os.geteuid() != entry.pw_uid:
         found["why"] = "only root can try as another user"
         return found
-    attempt = {}
+    attempt: dict[str, Any] = {}
     guarded(attempt, lambda: create_vm(open_kvm(device, attempt)))
     found["open"] = "ok"
     if "failed_step" in attempt:
@@ -281,16 +295,17 @@ def _try_as(name, device):
     return found
 
 
-def try_as(name, device="/dev/kvm"):
-    """Whether a user can open the node and create a VM: {exists, uid, gids, in_node_group, open: ok|errno|None}."""
+def try_as(name: str, device: str = "/dev/kvm") -> dict[str, Any]:
+    """Return {exists, uid, gids, in_node_group, open} of a user; open is ok, an errno or None (not tried)."""
     found = in_child(lambda report: _try_as(name, device), USER_DEADLINE)
     if "failed_step" in found:
         return {"exists": None, "open": None, "why": found["error"]}
     return found
 
 
-def group_name(gid):
+def group_name(gid: int | None) -> str | None:
+    """Return the name of a group; None where there is none."""
     try:
-        return grp.getgrgid(gid).gr_name
-    except (KeyError, TypeError, OverflowError):
+        return None if gid is None else grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the control node sends to host_state: of a plan only what the asked stages need, of the secrets only its own.
+"""Decide what the control node sends to host_state: the keys of the plan that its stages need, and only their secrets.
 
 Pure functions, no I/O; they run on the control node.
 """
@@ -7,12 +7,17 @@ Pure functions, no I/O; they run on the control node.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.config import host_values, masking
+from ansible.module_utils.message import Message
+
+if TYPE_CHECKING:
+    from ansible.module_utils.plan.stage_table import Stage
+    from ansible.template import Templar
 
 # Arguments that are sent only with the stage that uses them.
-OF_A_STAGE = {
+FOR_STAGE = {
     "auth": "identity",
     "region": "identity",
     "database_admin": "databases",
@@ -20,11 +25,11 @@ OF_A_STAGE = {
     "computes": "cells",
 }
 # Arguments that are sent only to read the host.
-OF_A_LOOK = ("host", "kvm")
+FOR_READING = ("host", "kvm")
 
 
-def sent(arguments: Mapping, stages: Iterable, look: bool) -> dict:
-    """Return the arguments without what the stages do not use."""
+def sent(arguments: Mapping[str, Any], stages: Iterable[Stage], look: bool) -> dict[str, Any]:
+    """Return the arguments without those that the stages do not use."""
     stages = list(stages)
     names = {stage.name for stage in stages}
     plan = arguments["plan"]
@@ -32,7 +37,7 @@ def sent(arguments: Mapping, stages: Iterable, look: bool) -> dict:
     kept = {
         name: value
         for name, value in arguments.items()
-        if (name not in OF_A_STAGE or OF_A_STAGE[name] in names) and (name not in OF_A_LOOK or reads)
+        if (name not in FOR_STAGE or FOR_STAGE[name] in names) and (name not in FOR_READING or reads)
     }
     if look:
         kept.pop("facts", None)
@@ -41,9 +46,11 @@ def sent(arguments: Mapping, stages: Iterable, look: bool) -> dict:
     return kept
 
 
-def of_plan(plan: Mapping, host: Mapping) -> dict:
-    """Return the arguments that a plan holds: accounts, and what the host must have."""
-    found: dict = {name: plan[name] for name in ("auth", "region", "database_admin", "messaging_host") if name in plan}
+def of_plan(plan: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that a plan contains: accounts, and the requirements of its services on the host."""
+    found: dict[str, Any] = {
+        name: plan[name] for name in ("auth", "region", "database_admin", "messaging_host") if name in plan
+    }
     requires = plan.get("requires") or {}
     found["host"] = {
         "interface": requires.get("interface") or "",
@@ -56,39 +63,43 @@ def of_plan(plan: Mapping, host: Mapping) -> dict:
     return found
 
 
-def add_to_look(result: dict, plan: Mapping) -> None:
-    """Add to the result of a look what later tasks need, and what is wrong with the plan or with it on this host."""
+def add_to_look(result: dict[str, Any], plan: Mapping[str, Any]) -> None:
+    """Add to the result of a look the values for later tasks, and the problems of the plan on this host."""
     result["paths"] = [entry["path"] for entry in plan.get("files") or []]
     if "compute_name" in plan and result.get("facts"):
         result["compute_name"] = host_values.resolve(plan["compute_name"], result["facts"])
     result["problems"] = [*result["problems"], *(plan.get("problems") or [])]
-    kvm, wanted = result.get("kvm") or {}, (plan.get("requires") or {}).get("kvm") or {}
+    kvm, required = result.get("kvm") or {}, (plan.get("requires") or {}).get("kvm") or {}
     failed = kvm.get("result") == "fail"
-    result["repairs"] = kvm.get("repairs", []) if failed and wanted.get("repair") else []
-    if wanted.get("virt_type") == "kvm" and kvm.get("recommended_virt_type") not in ("kvm", None):
+    result["repairs"] = kvm.get("repairs", []) if failed and required.get("repair") else []
+    if required.get("virt_type") == "kvm" and kvm.get("recommended_virt_type") not in ("kvm", None):
         result["problems"] = [
             *result["problems"],
-            f"nova_hypervisor_virt_type is kvm, but this host can only run {kvm['recommended_virt_type']}: "
-            f"{kvm.get('msg') or kvm.get('cause')} Take nova_hypervisor_virt_type out, or make KVM work.",
+            Message(
+                f"nova_hypervisor_virt_type is kvm, but this host can only run {kvm['recommended_virt_type']}: "
+                f"{kvm.get('msg') or kvm.get('cause')} Remove nova_hypervisor_virt_type, or make KVM work."
+            ),
         ]
 
 
-def checks(arguments: Mapping, listed: Mapping | None, now: float) -> dict:
-    """Return what a look checks the host for: what the plan needs of it, and what the task asks besides.
+def checks(
+    host: Mapping[str, Any], plan: Mapping[str, Any], listed: Mapping[str, Any] | None, now: float
+) -> dict[str, Any]:
+    """Return the options of host_check for a look: the requirements of the plan, and those of the task (`host`).
 
-    `listed` is the list of options of the release; versions of its packages tell who judges an option. Nothing is
-    checked where the task asks for nothing.
+    listed: the list of options of the release; the versions of its packages decide where an option is checked.
+    now: the time on the control node, seconds since 1970.
+
+    Nothing is checked where the task has no requirements.
     """
-    if not arguments.get("host"):
-        return {"versions": sorted(listed["packages"])} if listed else {}
-    plan = arguments["plan"]
-    needed = {"now": now, "packages": plan.get("packages") or [], "ports": plan.get("ports") or {}}
     versions = {"versions": sorted(listed["packages"])} if listed else {}
-    return {**needed, **versions, **arguments["host"]}
+    if not host:
+        return versions
+    return {"now": now, "packages": plan.get("packages") or [], "ports": plan.get("ports") or {}, **versions, **host}
 
 
 def texts(content: Any) -> Iterator[str]:
-    """Yield every text in a value, names of options too."""
+    """Yield every text in a value, keys too."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, Mapping):
@@ -100,27 +111,28 @@ def texts(content: Any) -> Iterator[str]:
             yield from texts(item)
 
 
-def occurring(secrets: Iterable, content: Any) -> list:
-    """Return the secrets that occur in a value, in any spelling; a host learns only what it has to write or mask."""
+def occurring(secrets: Iterable[Any], content: Any) -> list[str]:
+    """Return the secrets that occur in a value, in any spelling: a host gets only those that it writes or masks."""
     text = "\n".join(texts(content))
     known = sorted({str(secret) for secret in secrets if secret})
     return [secret for secret in known if any(spelling in text for spelling in masking.forms(secret))]
 
 
-def secrets(templar: Any, paths: Iterable) -> list:
-    """Return the values of the secrets at the given paths ([variable, key, ...]) of a templar's variables."""
-    found, rendered = [], {}
+def secrets(templar: Templar, paths: Iterable[list[str]]) -> list[str]:
+    """Return the secrets at the given paths ([variable, key, ...]) of a templar's variables."""
+    found: list[Any] = []
+    rendered: dict[str, Any] = {}
     for name, *keys in paths:
         if name not in templar.available_variables:
             continue
         if name not in rendered:
             rendered[name] = templar.template(templar.available_variables[name])
-        found.append(values_at(rendered[name], keys))
+        found.append(value_at(rendered[name], keys))
     return [secret for secret in found if isinstance(secret, str)]
 
 
-def values_at(content: Any, path: Iterable) -> Any:
-    """Return what stands at a path of keys, or None."""
+def value_at(content: Any, path: Iterable[str]) -> Any:
+    """Return the value at a path of keys, or None."""
     for key in path:
         if not isinstance(content, Mapping) or key not in content:
             return None
@@ -128,19 +140,19 @@ def values_at(content: Any, path: Iterable) -> Any:
     return content
 
 
-def earlier_paths(variables: Mapping) -> list:
+def earlier_paths(variables: Mapping[str, Any]) -> list[str]:
     """Return the paths that earlier acting calls of this run changed.
 
-    They are those of results registered under a name that begins with `host_state`; a look has changed nothing.
+    They are in results registered under a name that begins with `host_state`; a look changes nothing.
     """
-    found: list = []
+    found: list[str] = []
     for name in variables:
         if name.startswith("host_state") and isinstance(variables[name], Mapping) and variables[name].get("acted"):
             found += [path for path in variables[name].get("changed_paths") or [] if path not in found]
     return found
 
 
-def nothing(arguments: Mapping) -> dict:
+def unchanged(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the result of a call that has nothing to do."""
     return {
         "changed": False,

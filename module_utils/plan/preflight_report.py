@@ -1,46 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put together what the looks at all hosts found: one list of problems, one table of KVM. Pure functions, no I/O."""
+"""Combine the results of the looks at all hosts: one list of problems, one table of KVM. Pure functions, no I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible.module_utils.message import Message
 
-def of_host(name: str, result: Mapping) -> list:
-    """Return the problems of one host, each line with its name; a host that was not looked at is one."""
+
+def problems(results: Mapping[str, Mapping[str, Any]], unknown: Iterable[str] = ()) -> list[Message]:
+    """Return all problems of a cloud: those of each host, then those that only all hosts together show.
+
+    unknown: the result of unknown_overrides.
+    """
+    found = [line for host, result in results.items() for line in of_host(host, result)]
+    return found + namesakes(results) + unknown_paths(unknown)
+
+
+def of_host(name: str, result: Mapping[str, Any]) -> list[Message]:
+    """Return the problems of one host, each line with its name; a host without a look is a problem too."""
     if not result:
-        return [f"{name}: was not looked at; read above why its tasks stopped"]
+        return [Message(f"{name}: was not checked; see above why its tasks stopped")]
     if result.get("unreachable"):
-        return [f"{name}: cannot be reached: {result.get('msg', 'no answer')}"]
-    texts = list(result.get("problems") or [])
+        return [Message(f"{name}: cannot be reached: {result.get('msg', 'no response')}")]
+    found = list(result.get("problems") or [])
     if result.get("failed"):
-        texts.append(str(result.get("msg", "failed without a message")))
-    return [f"{name}: {line}" for text in texts for line in lines(text)]
+        found.append(result.get("msg") or Message("failed without a message"))
+    return [Message(f"{name}: {line}") for problem in found for line in lines(str(problem))]
 
 
-def lines(text: str) -> list:
-    """Return the lines of a problem without the bullets of a list."""
+def lines(text: str) -> list[str]:
+    """Return the lines of a text that are not blank, stripped."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def namesakes(results: Mapping) -> list:
-    """Return a sentence for hosts that call themselves the same: Nova could not tell them apart."""
-    by_name: dict = {}
+def namesakes(results: Mapping[str, Mapping[str, Any]]) -> list[Message]:
+    """Return a problem for hosts with the same host name: Nova could not tell them apart."""
+    by_name: dict[str, list[str]] = {}
     for host, result in results.items():
         own = (result.get("facts") or {}).get("hostname")
         if own:
             by_name.setdefault(own, []).append(host)
     return [
-        f"Shared host names: {' and '.join(hosts)} both call themselves {own}, and Nova could not tell them apart; "
-        "give each a name of its own (hostnamectl hostname NAME)."
+        Message(
+            f"Shared host names: {' and '.join(hosts)} are both called {own}, and Nova could not tell them apart; "
+            "give each its own name (hostnamectl hostname NAME)."
+        )
         for own, hosts in by_name.items()
         if len(hosts) > 1
     ]
 
 
-def unknown_overrides(results: Mapping, overrides: Mapping, hosts: Iterable) -> list:
-    """Return the paths in config_overrides that no host renders; none unless every host of the cloud was checked."""
+def unknown_overrides(
+    results: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Any], hosts: Iterable[str]
+) -> list[str]:
+    """Return the paths in config_overrides that no host has; none unless every host of the cloud was checked."""
     if not all(results.get(host, {}).get("paths") is not None for host in hosts):
         return []
     known = {path for result in results.values() for path in result.get("paths") or []}
@@ -53,36 +68,29 @@ def unknown_overrides(results: Mapping, overrides: Mapping, hosts: Iterable) -> 
     return [path for path in dict.fromkeys(named) if path not in known]
 
 
-def unknown_paths(paths: Iterable) -> list:
-    """Return a sentence for paths in config_overrides that no host renders."""
-    listed = ", ".join(paths)
-    return [f"config_overrides names {listed}, but no host has such a file; correct the path."] if listed else []
+def unknown_paths(paths: Iterable[str]) -> list[Message]:
+    """Return a problem for paths in config_overrides that no host has."""
+    names = ", ".join(paths)
+    return [Message(f"config_overrides names {names}, but no host has such a file; correct the path.")] if names else []
 
 
-def problems(results: Mapping, unknown: Iterable = ()) -> list:
-    """Return all problems of a cloud: those of each host, then those that only all hosts together show."""
-    found = [line for host, result in results.items() for line in of_host(host, result)]
-    return found + namesakes(results) + unknown_paths(unknown)
-
-
-def kvm_results(results: Mapping, computes: Iterable) -> dict:
-    """Return what KVM is on each host that runs guests, as the report of KVM takes it."""
+def kvm_results(results: Mapping[str, Mapping[str, Any]], computes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the evaluation of KVM on each compute, in the form of the KVM report."""
     return {host: results.get(host, {}).get("kvm") or {} for host in computes}
 
 
-def unlisted(results: Mapping) -> list:
-    """Return a sentence for releases whose options cannot be checked before their packages are installed."""
-    releases: list = []
-    for result in results.values():
-        if result.get("unlisted") and result["unlisted"] not in releases:
-            releases.append(result["unlisted"])
+def releases_without_list(results: Mapping[str, Mapping[str, Any]]) -> list[Message]:
+    """Return a note for each release whose options cannot be checked before its packages are installed."""
+    releases = dict.fromkeys(result["unlisted"] for result in results.values() if result.get("unlisted"))
     return [
-        f"There is no list of the options of {release}: they are checked once its packages are installed, before a "
-        "file is replaced. CONTRIBUTING.md says how to make the list."
+        Message(
+            f"There is no list of the options of {release}: they are checked after its packages are installed, before "
+            "a file is replaced. CONTRIBUTING.md describes how to make the list."
+        )
         for release in releases
     ]
 
 
-def summary(results: Mapping) -> dict[str, Any]:
-    """Return which hosts have something to do."""
+def summary(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the hosts where something is pending."""
     return {"pending": [host for host, result in results.items() if result.get("pending")]}

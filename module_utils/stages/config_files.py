@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All configuration files of a host in one go; the module config_files documents options and results."""
+"""Write all configuration files of a host in one go; the module config_files documents options and results."""
 
 from __future__ import annotations
 
 import errno
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.config import file_entries
+from ansible.module_utils.config.file_entries import Change
 from ansible.module_utils.config.formats import FORMATS
 from ansible.module_utils.config.masking import mask_text
+from ansible.module_utils.config.types import CheckReport, FileEntry, FileToCheck
+from ansible.module_utils.message import Message
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 FILE_SPEC = {
     "path": {"type": "path", "required": True},
@@ -31,69 +37,88 @@ ARGUMENT_SPEC = {
 }
 
 
-def checked(files: list) -> dict:
-    """Return what the option catalog says of files; the import is dear, and most runs have nothing to check."""
-    if not files:
-        return {"errors": [], "deprecated": [], "missing": {}}
-    from ansible.module_utils.config.option_check import check_files
-
-    return check_files(files)
-
-
-def run(module: Any) -> None:
-    """Look, check every option, write, and give the result to module.exit_json or module.fail_json."""
+def run(module: AnsibleModule) -> None:
+    """Compare, check every option, write, and give the result to module.exit_json or module.fail_json."""
     secrets, entries = module.params["secrets"], module.params["files"]
     # Ansible would return the arguments, and with them every secret inside `files` that is not among `secrets`.
     result = {"invocation": {"module_args": {"files": [entry["path"] for entry in entries]}}}
-    plans, problems = look_at(entries, module.check_mode)
+    plans, problems = compare(entries, module.check_mode)
     if problems:
-        fail(module, "These files cannot be written.", problems, result)
-    changes = [plan for plan in plans if plan["differs"]]
-    to_check = [
-        {"path": plan["path"], "ini": plan["merged"], "namespaces": plan["validate"]}
-        for plan in plans
-        if plan["validate"]
-        and plan["state"] == "file"
-        and (module.params["validate_unchanged"] or {"content", "kind"} & set(plan["differs"]))
-    ]
+        fail(module, Message("These files cannot be written. Nothing was changed:"), problems, result)
+    changes = [plan for plan in plans if plan.differs]
+    to_check = files_to_check(plans, module.params["validate_unchanged"])
     report = checked(to_check)
-    if not module.check_mode:
-        report["errors"] += [
-            f"{path}: no installed package declares the namespace {', '.join(names)}; install the package "
-            "(python3-...) or correct `validate`"
-            for path, names in report["missing"].items()
-        ]
-    if report["errors"]:
-        fail(module, "The installed release refuses these options.", report["errors"], result)
+    errors = report.errors + ([] if module.check_mode else missing_namespaces(report))
+    if errors:
+        fail(module, Message("The installed release refuses these options. Nothing was changed:"), errors, result)
     if changes and not module.check_mode:
-        try:
-            file_entries.apply(changes)
-        except OSError as error:
-            hint = "; free some space" if error.errno == errno.ENOSPC else ""
-            module.fail_json(msg=f"Cannot write the files: {error}{hint}. Run again once this is fixed.", **result)
+        write(module, changes, result)
     module.exit_json(
         changed=bool(changes),
-        changed_paths=[plan["path"] for plan in changes],
-        deprecated=[mask_text(text, secrets) for text in report["deprecated"]],
-        validated=[file["path"] for file in to_check if file["path"] not in report["missing"]],
-        not_validated=sorted(report["missing"]),
-        diff=[file_entries.show(plan, secrets) for plan in changes],
+        changed_paths=[change.path for change in changes],
+        deprecated=[mask_text(text, secrets) for text in report.deprecated],
+        validated=[file.path for file in to_check if file.path not in report.missing],
+        not_validated=sorted(report.missing),
+        diff=[file_entries.show(change, secrets) for change in changes],
         **result,
     )
 
 
-def look_at(entries: list, check_mode: bool) -> tuple:
-    """Return (the entries with what differs, all problems that keep them from being written)."""
-    problems: list = []
-    plans = [file_entries.plan_entry(entry, problems, check_mode) for entry in entries]
-    paths = [plan["path"] for plan in plans]
-    problems += [f"{path} is listed more than once" for path in sorted({p for p in paths if paths.count(p) > 1})]
+def compare(entries: list[FileEntry], check_mode: bool) -> tuple[list[Change], list[Message]]:
+    """Return the entries with their present and wanted states, and all problems that keep them from being written."""
+    plans: list[Change] = []
+    problems: list[Message] = []
+    for entry in entries:
+        plan, found = file_entries.plan(entry, check_mode)
+        plans.append(plan)
+        problems += found
+    paths = [plan.path for plan in plans]
+    repeated = sorted({path for path in paths if paths.count(path) > 1})
+    problems += [Message(f"{path} is listed more than once; merge its entries into one") for path in repeated]
     if not check_mode:
-        problems += file_entries.place_problems([plan for plan in plans if plan["differs"]])
+        problems += file_entries.place_problems([plan for plan in plans if plan.differs])
     return plans, problems
 
 
-def fail(module: Any, what: str, problems: list, result: dict) -> None:
+def files_to_check(plans: list[Change], unchanged_too: bool) -> list[FileToCheck]:
+    """Return the files whose options are looked up: those that change, or all."""
+    return [
+        FileToCheck(plan.path, plan.wanted.options, plan.entry["validate"])
+        for plan in plans
+        if plan.entry["validate"] and plan.state == "file" and (unchanged_too or plan.is_new_content)
+    ]
+
+
+def checked(files: list[FileToCheck]) -> CheckReport:
+    """Return the result of the check; its import is expensive, and most runs have nothing to check."""
+    if not files:
+        return CheckReport([], [], {})
+    from ansible.module_utils.config.installed_options import check_files
+
+    return check_files(files)
+
+
+def missing_namespaces(report: CheckReport) -> list[Message]:
+    """Return an error for each file whose namespaces are not installed."""
+    return [
+        Message(
+            f"{path}: no installed package declares the namespace {', '.join(names)}; install the package "
+            "(python3-...) or correct `validate`"
+        )
+        for path, names in report.missing.items()
+    ]
+
+
+def write(module: AnsibleModule, changes: list[Change], result: dict[str, Any]) -> None:
+    """Put the changes in place."""
+    try:
+        file_entries.apply(changes)
+    except OSError as error:
+        hint = "; free some space" if error.errno == errno.ENOSPC else ""
+        module.fail_json(msg=Message(f"Cannot write the files: {error}{hint}. Run again once this is fixed."), **result)
+
+
+def fail(module: AnsibleModule, what: Message, problems: list[Message], result: dict[str, Any]) -> NoReturn:
     """Fail with all problems in one message."""
     lines = [mask_text(problem, module.params["secrets"]) for problem in problems]
-    module.fail_json(msg="\n  - ".join([f"{what} Nothing was changed:", *lines]), **result)
+    module.fail_json(msg=Message("\n  - ".join([what, *lines])), **result)

@@ -1,62 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open vSwitch on a host: datapath, provider bridge and its port."""
+"""Set up Open vSwitch on a host: datapath, provider bridge and its port."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.host import ovs_plan
+from ansible.module_utils.host import commands, ovs_datapath, ovs_plan
+from ansible.module_utils.message import Message
 
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
-def choose(module):
-    """(datapath, reason)."""
-    if module.params["datapath"] != "auto":
-        return module.params["datapath"], "asked for"
-    if os.path.isdir("/sys/module/openvswitch"):
-        return "system", "the kernel has the module openvswitch"
-    modprobe = module.get_bin_path("modprobe", opt_dirs=["/sbin", "/usr/sbin"])
-    if modprobe:
-        dry = ["--dry-run"] if module.check_mode else []
-        code, _out, _err = module.run_command([modprobe, "--quiet", *dry, "openvswitch"])
-        if code == 0:
-            return "system", "the kernel loads the module openvswitch"
-    return "netdev", f"kernel {os.uname().release} has no module openvswitch"
+INTERFACES = "/sys/class/net"
 
 
-def ask(module, *arguments):
-    """The output of ovs-vsctl, or None where there is none to ask in check mode."""
-    code, out, err = 127, "", "ovs-vsctl is not installed"
-    if module.get_bin_path("ovs-vsctl"):
-        code, out, err = module.run_command(["ovs-vsctl", "--timeout=30", *arguments])
-    if code == 0:
-        return out
+def vsctl(module: AnsibleModule, *arguments: str) -> str | None:
+    """Return the output of ovs-vsctl, or None where it does not answer in check mode."""
+    done = commands.run(["ovs-vsctl", "--timeout=30", *arguments])
+    if done.code == 0:
+        return done.out
     if module.check_mode:
         return None
     module.fail_json(
-        msg=f"'ovs-vsctl {' '.join(arguments)}' failed: {err.strip()}. "
-        "Install openvswitch-switch and start it (systemctl status openvswitch-switch)."
+        msg=Message(
+            f"'ovs-vsctl {' '.join(arguments)}' failed: {done.text}. "
+            "Install openvswitch-switch and start it (systemctl status openvswitch-switch)."
+        )
     )
 
 
-def read(module, bridge):
-    """The settings that matter, as ovs_plan has them; those of an empty machine when there is no Open vSwitch."""
-    tables = ask(module, *ovs_plan.READ)
-    return ovs_plan.empty() if tables is None else ovs_plan.state(tables, bridge)
+def must(module: AnsibleModule, *argv: str) -> None:
+    """Run a command that must succeed."""
+    done = commands.run(argv)
+    if done.code != 0:
+        module.fail_json(msg=Message(f"Open vSwitch is not complete, '{' '.join(argv)}' failed: {done.text}"))
 
 
-def is_up(interface):
-    """Whether an interface is switched on; None without it."""
+def load_datapath(module: AnsibleModule, datapath: str) -> None:
+    """Load the kernel's datapath where it is the wanted one: later calls only log that it is missing."""
+    done = ovs_datapath.load() if datapath == "system" else commands.Done(0, "")
+    if done.code != 0:
+        module.fail_json(
+            msg=Message(
+                f"the kernel {os.uname().release} does not load its module openvswitch ({done.text}); make "
+                "'modprobe openvswitch' succeed on this host, or set neutron_datapath to netdev for it"
+            )
+        )
+
+
+def read(module: AnsibleModule, bridge: str, port: str | None) -> ovs_plan.Settings:
+    """Return the settings of this host; those of an empty machine where Open vSwitch is missing."""
+    tables = vsctl(module, *ovs_plan.READ)
+    settings = ovs_plan.Settings() if tables is None else ovs_plan.parse(tables, bridge)
+    return settings._replace(up=is_up(port) if port else None)
+
+
+def is_up(interface: str) -> bool | None:
+    """Tell whether an interface is up; None where it does not exist."""
     try:
-        with open(f"/sys/class/net/{interface}/flags", encoding="ascii") as flags:
+        with open(f"{INTERFACES}/{interface}/flags", encoding="ascii") as flags:
             return bool(int(flags.read(), 16) & 1)
     except FileNotFoundError:
         return None
 
 
-def argument_spec() -> dict:
+def argument_spec() -> dict[str, Any]:
     """Return the options, as DOCUMENTATION has them."""
     return {
-        "datapath": {"type": "str", "choices": ["auto", "system", "netdev"], "default": "auto"},
+        "datapath": {"type": "str", "choices": ["system", "netdev"], "required": True},
         "bridge": {"type": "str", "default": "br-provider"},
         "port": {"type": "str"},
         "manager": {"type": "str"},
@@ -66,31 +78,29 @@ def argument_spec() -> dict:
 ARGUMENT_SPEC = argument_spec()
 
 
-def run(module) -> None:
+def run(module: AnsibleModule) -> None:
     """Read, compare, write."""
-    bridge, port, manager = (module.params[name] for name in ("bridge", "port", "manager"))
-    datapath, reason = choose(module)
+    datapath, bridge, port, manager = (module.params[name] for name in ("datapath", "bridge", "port", "manager"))
     if port and is_up(port) is None:
-        interfaces = ", ".join(sorted(os.listdir("/sys/class/net")))
-        module.fail_json(msg=f"There is no interface '{port}' on this host; 'port' must be one of: {interfaces}.")
-    before = read(module, bridge)
+        interfaces = ", ".join(sorted(os.listdir(INTERFACES)))
+        module.fail_json(
+            msg=Message(f"There is no interface '{port}' on this host; 'port' must be one of: {interfaces}.")
+        )
+    before = read(module, bridge, port)
     after = ovs_plan.wanted(before, datapath, port, manager)
     restart = ovs_plan.needs_restart(before, after)
-    before["up"] = after["up"] = None
-    if port:
-        before["up"], after["up"] = is_up(port), True
     if not module.check_mode:
-        for command in ovs_plan.commands(before, after, bridge):
-            ask(module, *command)
+        load_datapath(module, datapath)
+        for arguments in ovs_plan.commands(before, after, bridge):
+            vsctl(module, *arguments)
         if restart:
-            module.run_command(["systemctl", "restart", "ovs-vswitchd"], check_rc=True)
-            ask(module, *ovs_plan.RESTARTED)
-        if after["up"] and not before["up"]:
-            module.run_command(["ip", "link", "set", "dev", port, "up"], check_rc=True)
+            must(module, "systemctl", "restart", "ovs-vswitchd")
+            vsctl(module, *ovs_plan.RESTARTED)
+        if after.up and not before.up:
+            must(module, "ip", "link", "set", "dev", port, "up")
     module.exit_json(
         changed=before != after or restart,
         datapath=datapath,
-        reason=reason,
         restarted=restart,
-        diff={"before": ovs_plan.shown(before, bridge), "after": ovs_plan.shown(after, bridge)},
+        diff={"before": ovs_plan.show(before, bridge), "after": ovs_plan.show(after, bridge)},
     )

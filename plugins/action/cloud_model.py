@@ -1,40 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check the inventory and make the model of the cloud, once in a run.
 
-Everything happens on the control node, in check mode too. Each host's variables are read once; what is wrong with any
-of them is said in one message. The result is the model of module_utils/cloud/model.py, its keys at top level.
+Everything happens on the control node, in check mode too. The variables of each host are read once, and all problems
+are reported in one message. The result is the model of module_utils/cloud/model.py, its keys at top level.
 """
 
 from __future__ import annotations
 
+import runpy
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-import ansible.module_utils
-import ansible.plugins
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "search_path.py"))
+
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.cloud.inventory import Catalogs, Inventory, inventory_problems
+from ansible.module_utils.cloud.model import GROUPS, cloud_model
+from ansible.module_utils.cloud.specs import secret_paths
+from ansible.module_utils.message import Message
 from ansible.plugins.action import ActionBase
+from ansible.plugins.plugin_utils.host_templates import templar_of
+from ansible.plugins.plugin_utils.inventory_levels import Levels, Value, file_of
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
 
-ROOT = Path(__file__).resolve().parents[2]
-for package, folder in ((ansible.module_utils, ROOT / "module_utils"), (ansible.plugins, ROOT / "plugins")):
-    if str(folder) not in package.__path__:  # Ansible offers the first to modules only, the second to nobody
-        package.__path__.append(str(folder))
-
-from ansible.module_utils.cloud.inventory import Catalogs, Inventory, inventory_problems  # noqa: E402
-from ansible.module_utils.cloud.model import GROUPS, cloud_model  # noqa: E402
-from ansible.module_utils.cloud.specs import secret_paths  # noqa: E402
-from ansible.plugins.plugin_utils.host_templates import templar_of  # noqa: E402
-from ansible.plugins.plugin_utils.inventory_levels import Levels, file_of  # noqa: E402
-
+ROLES = Path(__file__).resolve().parents[2] / "roles"
 OVERRIDES = "config_overrides"
 WIRING = "wiring.yml"
 
 
-def read_specs(roles: list) -> dict:
+def read_specs(roles: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the options of every entry point of the roles' argument specs, by the name of the variable."""
-    options: dict = {}
+    options: dict[str, dict[str, Any]] = {}
     for role in roles:
-        path = ROOT / "roles" / role / "meta" / "argument_specs.yml"
+        path = ROLES / role / "meta" / "argument_specs.yml"
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
         for entry in entries.values():
             options.update(entry.get("options", {}))
@@ -44,15 +45,15 @@ def read_specs(roles: list) -> dict:
 class HostReader:
     """The variables of one host: read once, rendered only where they hold a template."""
 
-    def __init__(self, action: ActionModule, hostvars, host: str) -> None:
+    def __init__(self, action: ActionModule, hostvars: HostVars, host: str) -> None:
         self.action = action
         self.hostvars = hostvars
         self.host = host
-        self.raw = hostvars.raw_get(host)
-        self._templar = None
+        self.raw: dict[str, Any] = hostvars.raw_get(host)
+        self._templar: Templar | None = None
 
-    def render(self, value):
-        """Return a value as the tasks of this host see it; one without a template is the same object."""
+    def render(self, value: Any) -> Any:
+        """Return a value as the tasks of this host get it; one without a template is the same object."""
         if not self.action.holds_template(value):
             return value
         if self._templar is None:
@@ -69,24 +70,24 @@ class ActionModule(ActionBase):
         ("roles", "releases", "services", "services_gone", "secrets", "secret_min_length", "renamed", "removed")
     )
 
-    def run(self, tmp=None, task_vars=None) -> dict:
-        """Return the model, or fail with everything that is wrong with the inventory."""
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the model, or fail with every problem of the inventory."""
         result = super().run(tmp, task_vars)
-        self._templates: dict[int, tuple] = {}
-        args = self._task.args
+        self._templates: dict[int, tuple[Any, bool]] = {}
+        args, variables = self._task.args, task_vars or {}
         catalogs = make_catalogs(args)
-        hostvars = task_vars["hostvars"]
-        groups = {name: list(task_vars["groups"].get(name, [])) for name in GROUPS}
+        hostvars = variables["hostvars"]
+        groups = {name: list(variables["groups"].get(name, [])) for name in GROUPS}
         members = {host for hosts in groups.values() for host in hosts}
-        hosts = [host for host in task_vars["groups"]["all"] if host in members] or task_vars["ansible_play_hosts_all"]
+        hosts = [host for host in variables["groups"]["all"] if host in members] or variables["ansible_play_hosts_all"]
         readers = [HostReader(self, hostvars, host) for host in hosts]
         inventory, overrides = self.read(readers, groups, catalogs, Levels(hostvars, OVERRIDES))
         problems = inventory_problems(inventory, catalogs)
         if problems:
             count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-            text = "\n".join(f"  - {problem}" for problem in problems)
-            return {**result, "failed": True, "msg": f"The inventory has {count}:\n{text}"}
-        # The overrides can hold secrets of the operator; the model itself has none.
+            lines = "\n".join(f"  - {problem}" for problem in problems)
+            return {**result, "failed": True, "msg": Message(f"The inventory has {count}:\n{lines}")}
+        # The overrides can hold secrets of the operator; the rest of the model has none.
         return {
             **result,
             "changed": False,
@@ -94,7 +95,9 @@ class ActionModule(ActionBase):
             "_ansible_no_log": True,
         }
 
-    def model(self, inventory: Inventory, catalogs: Catalogs, releases: dict, overrides: dict) -> dict:
+    def model(
+        self, inventory: Inventory, catalogs: Catalogs, releases: dict[str, Any], overrides: dict[str, Any]
+    ) -> dict[str, Any]:
         """Return the model of a cloud whose inventory has no problem."""
         cloud = inventory.cloud
         name = str(cloud["nova_release"])
@@ -109,11 +112,13 @@ class ActionModule(ActionBase):
             secret_paths=secret_paths({**dict.fromkeys(catalogs.secrets, {"no_log": True}), **catalogs.specs}),
         )
 
-    def read(self, readers: list, groups: dict, catalogs: Catalogs, levels: Levels) -> tuple:
-        """Return the inventory as it is checked, and the layers of config_overrides."""
-        variables: dict = {}
-        errors: dict = {}
-        wiring: dict = {}
+    def read(
+        self, readers: list[HostReader], groups: dict[str, list[str]], catalogs: Catalogs, levels: Levels
+    ) -> tuple[Inventory, dict[str, Any]]:
+        """Return the inventory to check, and the layers of config_overrides."""
+        variables: dict[str, dict[str, Any]] = {}
+        errors: dict[str, dict[str, str]] = {}
+        wiring: dict[str, set[str]] = {}
         checked = {*catalogs.specs, *catalogs.renamed, *catalogs.removed, *catalogs.secrets} - {OVERRIDES}
         for reader in readers:
             variables[reader.host], failed = self.read_host(reader, checked, catalogs, wiring)
@@ -123,9 +128,12 @@ class ActionModule(ActionBase):
         inventory = Inventory(groups, variables, errors, wiring, collected.layers())
         return inventory, collected.as_dict()
 
-    def read_host(self, reader: HostReader, checked: set, catalogs: Catalogs, wiring: dict) -> tuple[dict, dict]:
-        """Return what a host's variables are, and why some could not be rendered."""
-        values, failed = {}, {}
+    def read_host(
+        self, reader: HostReader, checked: set[str], catalogs: Catalogs, wiring: dict[str, set[str]]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return a host's variables, and the errors of those that could not be rendered; add to `wiring`."""
+        values: dict[str, Any] = {}
+        failed: dict[str, str] = {}
         for name in reader.raw:
             if name not in checked:
                 continue
@@ -141,12 +149,12 @@ class ActionModule(ActionBase):
                     failed[name] = str(error)
         return values, failed
 
-    def holds_template(self, value) -> bool:
-        """Return whether anything in a value is a template. The answer is kept by the object, not by its text."""
+    def holds_template(self, value: Any) -> bool:
+        """Return whether a value has a template in it. The result is kept by the object, not by its text."""
         if isinstance(value, str):
             return self._templar.is_possibly_template(value)
         if not isinstance(value, (dict, list)):
-            return value is not None and not isinstance(value, (int, float))  # such as a value of a vault
+            return value is not None and not isinstance(value, (int, float))  # a vaulted value, for one
         if id(value) not in self._templates:
             items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
             self._templates[id(value)] = (value, any(self.holds_template(item) for item in items))
@@ -156,49 +164,52 @@ class ActionModule(ActionBase):
 class Overrides:
     """The layers of config_overrides: of the group all, of each group, of each host, of the run.
 
-    A layer of a group is the same for all of its hosts, unless it holds a template: then it, and every layer after it,
-    is rendered for each host and counted among the layers of that host.
+    A layer of a group is the same for all of its hosts, unless it has a template in it: then that layer, and every
+    later one, is rendered for each host and kept among the layers of that host.
     """
 
-    def __init__(self, action: ActionModule, levels: Levels, readers: list, errors: dict) -> None:
+    def __init__(
+        self, action: ActionModule, levels: Levels, readers: list[HostReader], errors: dict[str, dict[str, str]]
+    ) -> None:
         self.action = action
         self.levels = levels
         self.errors = errors
         self.all = self._named(levels.of_group("all"), "cloud (group all)")
-        self.groups: dict = {}
-        self.hosts: dict = {}
-        self.order: dict = {}
+        self.groups: dict[str, list[dict[str, Any]]] = {}
+        self.hosts: dict[str, list[dict[str, Any]]] = {}
+        self.order: dict[str, list[str]] = {}
         self._extra = self._named(levels.of_run(), "extra variables")
         for reader in readers:
             self._read(reader)
         if any(self.action.holds_template(layer["files"]) for layer in self.all):
             self.all = []
 
-    def layers(self) -> list:
+    def layers(self) -> list[dict[str, Any]]:
         """Return every layer once."""
         groups = [layer for layers in self.groups.values() for layer in layers]
-        seen = {id(layer): layer for layer in [*self.all, *groups]}
+        seen: dict[object, dict[str, Any]] = {id(layer): layer for layer in [*self.all, *groups]}
         for layers in self.hosts.values():
             seen.update({(layer["name"], layer["source"], str(layer["files"])): layer for layer in layers})
         return list(seen.values())
 
-    def as_dict(self) -> dict:
-        """Return the layers as the model has them."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the layers in the form of the model."""
         used = {name for names in self.order.values() for name in names}
         groups = {name: layers for name, layers in self.groups.items() if name in used}
         return {"all": self.all, "groups": groups, "hosts": self.hosts, "order": self.order}
 
-    def _named(self, found: list, name: str) -> list:
+    def _named(self, found: list[Value], name: str) -> list[dict[str, Any]]:
         return [{"name": name, "source": source, "files": value} for value, source in found if value]
 
     def _read(self, reader: HostReader) -> None:
-        host, steps = reader.host, [(None, self.all)]
+        host = reader.host
+        steps: list[tuple[str | None, list[dict[str, Any]]]] = [(None, self.all)]
         for group in self.levels.groups(host):
             if group not in self.groups:
                 self.groups[group] = self._named(self.levels.of_group(group), f"group {group}")
             if self.groups[group]:
                 steps.append((group, self.groups[group]))
-        common = []
+        common: list[str | None] = []
         while steps and not any(self.action.holds_template(layer["files"]) for layer in steps[0][1]):
             common.append(steps.pop(0)[0])
         own = [*(layer for _, layers in steps for layer in layers)]
@@ -207,7 +218,7 @@ class Overrides:
         if own:
             self.hosts[host] = [self._rendered(reader, layer) for layer in own]
 
-    def _rendered(self, reader: HostReader, layer: dict) -> dict:
+    def _rendered(self, reader: HostReader, layer: dict[str, Any]) -> dict[str, Any]:
         if not self.action.holds_template(layer["files"]):
             return layer
         try:
@@ -218,14 +229,14 @@ class Overrides:
             return {**layer, "files": {}}
 
 
-def running(inventory: Inventory) -> list:
-    """Return the services of Nova that any controller runs."""
+def running(inventory: Inventory) -> list[str]:
+    """Return the services of Nova that at least one controller runs."""
     controllers = [inventory.variables[host] for host in inventory.groups["nova_controllers"]]
     return list(dict.fromkeys(name for given in controllers for name in given["nova_controller_services"]))
 
 
-def make_catalogs(args: dict) -> Catalogs:
-    """Return what the inventory is compared with, from the parameters of the task."""
+def make_catalogs(args: dict[str, Any]) -> Catalogs:
+    """Return the catalogs to compare the inventory with, from the parameters of the task."""
     specs = read_specs(args["roles"])
     return Catalogs(
         specs={name: option for name, option in specs.items() if name not in {**args["removed"], **args["renamed"]}},

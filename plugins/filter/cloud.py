@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""URLs, accounts and option values of the cloud, made of the model `cloud` (action cloud_model) and a password.
+"""Make URLs, accounts and option values from the model `cloud` (action cloud_model) and a password.
 
-The logic, and the docstring of each filter, is in module_utils/cloud/urls.py.
+The code, and the documentation of each filter, is in module_utils/cloud/urls.py.
 """
 
 from __future__ import annotations
 
 import functools
+import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import ansible.module_utils
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "search_path.py"))
 
-MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
-if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
-    ansible.module_utils.__path__.append(MODULE_UTILS)
-
-from ansible.errors import AnsibleFilterError  # noqa: E402
-from ansible.module_utils.cloud import urls  # noqa: E402  found only on the path that was just added
+from ansible.errors import AnsibleFilterError
+from ansible.module_utils.cloud import urls
+from ansible.module_utils.message import Message
 
 FILTERS = (
     "admin_auth",
@@ -34,22 +33,22 @@ FILTERS = (
 )
 
 
-def explained(function: Callable) -> Callable:
-    """Return a filter whose ValueError is an error of the template, not a crash."""
+def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function as a filter: its ValueError becomes an error of the template."""
 
     @functools.wraps(function)
-    def call(*args, **kwargs):
+    def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except ValueError as error:
-            raise AnsibleFilterError(str(error)) from error
+            raise AnsibleFilterError(Message(str(error))) from error
 
     return call
 
 
 class FilterModule:
-    """Filters of the cloud model."""
+    """The filters of the cloud model."""
 
-    def filters(self) -> dict:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {name: explained(getattr(urls, name)) for name in FILTERS}
+        return {name: as_filter(getattr(urls, name)) for name in FILTERS}

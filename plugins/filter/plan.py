@@ -1,46 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""host_plan: the components of a host put together. The work is in module_utils/plan/host_plan.py."""
+"""Make the plan of a host from its components. The code is in module_utils/plan/host_plan.py."""
 
 from __future__ import annotations
 
+import runpy
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-import ansible.module_utils
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "search_path.py"))
 
-MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
-if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
-    ansible.module_utils.__path__.append(MODULE_UTILS)
-
-from ansible.errors import AnsibleFilterError  # noqa: E402
-from ansible.module_utils.config import layers  # noqa: E402  found only on the path that was just added
-from ansible.module_utils.plan import host_plan  # noqa: E402  found only on the path that was just added
+from ansible.errors import AnsibleFilterError
+from ansible.module_utils.message import Message
+from ansible.module_utils.plan import host_plan
+from ansible.vars.hostvars import HostVars
 
 
-def plan(components, host, cloud, owners, common, access) -> dict:
+def plan(
+    components: Mapping[str, Any],
+    host: str,
+    cloud: Mapping[str, Any],
+    owners: Mapping[str, str],
+    common: Mapping[str, Any],
+    access: Mapping[str, Any],
+) -> dict[str, Any]:
     """Return the plan of a host; see host_plan.host_plan."""
     try:
-        return host_plan.host_plan(components, host, cloud, owners, common, access, layers.add_overrides)
+        return host_plan.host_plan(components, host, cloud, owners, common, access)
     except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+        raise AnsibleFilterError(Message(str(error))) from error
 
 
-def compute_names(hostvars, hosts) -> list:
+def compute_names(hostvars: HostVars, hosts: Iterable[str]) -> list[str]:
     """Return the names under which Nova knows computes.
 
-    The check of each host has them (registered as host_state); with --limit, other hosts were not checked.
+    The check of each host has them (registered as host_state); hosts outside --limit have no check.
     """
-    checked = [hostvars.raw_get(host).get("host_state") or {} for host in hosts]
-    return [result["compute_name"] for result in checked if "compute_name" in result]
+    results = [hostvars.raw_get(host).get("host_state") or {} for host in hosts]
+    return [result["compute_name"] for result in results if "compute_name" in result]
 
 
-def any_pending(hostvars) -> bool:
-    """Return whether the check of any host found something to do."""
+def any_pending(hostvars: HostVars) -> bool:
+    """Return whether something is pending on any host, according to its check."""
     return any((hostvars.raw_get(host).get("host_state") or {}).get("pending") for host in hostvars)
 
 
 class FilterModule:
-    """The filters of this file."""
+    """The filters of the plan."""
 
-    def filters(self) -> dict:
-        """Return them by name."""
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
         return {"host_plan": plan, "compute_names": compute_names, "any_pending": any_pending}

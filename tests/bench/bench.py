@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time the deployment by plain commands and ours, on fresh machines in the same run, and write a table.
+"""Time a deployment by plain commands and one by nova-ansible, on fresh machines in the same run, and write a table.
 
 Environment: BENCH_ROUNDS (1), BENCH_KEEP=1 (keep the machines of the run that failed, or of the last one).
-docs/performance.md says what is compared.
+docs/performance.md explains what is compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench_lab import HOSTS, MACHINES, ROOT, BenchError, Lab
 RESULTS = ROOT / ".cache/bench"
 NAMES = {"baseline": "bb", "ours": "bo"}
 CONTROLLER, COMPUTE = HOSTS
-# What a person would type, in this order: phase (row of the table), host, phase of that host's script.
+# The commands in their order: phase (row of the table), host, phase of that host's script.
 BASELINE = (
     ("configuration", CONTROLLER, "configuration"),
     ("configuration", COMPUTE, "configuration"),
@@ -39,11 +39,12 @@ BASELINE = (
 
 
 def say(text: str) -> None:
+    """Print a line with the time."""
     print(f"{datetime.datetime.now():%H:%M:%S}  {text}", flush=True)
 
 
 def baseline(lab: Lab, _phases: Path) -> dict:
-    """Deploy by plain commands, one after another; only packages are installed side by side."""
+    """Deploy by plain commands, one after another; only packages are installed in parallel."""
     begun = time.monotonic()
     installs = [lab.script(host, "baseline/packages.sh", "install", kind) for host, kind in HOSTS.items()]
     seconds = {bench_table.PACKAGES: lab.run(*installs)}
@@ -53,43 +54,43 @@ def baseline(lab: Lab, _phases: Path) -> dict:
 
 
 def ours(lab: Lab, phases: Path) -> dict:
-    """Deploy as an operator does, preflight included; the proof by a guest comes after the clock has stopped."""
+    """Deploy as an operator does, preflight included; the test instance comes after the measurement."""
     total = lab.playbook("site", "-e", '{"verify_wanted": false}', PHASES_FILE=str(phases))
     return bench_table.grouped(json.loads(phases.read_text(encoding="utf-8"))["tasks"], total)
 
 
-def contest(contestant: str, number: int, keep: bool, last: bool) -> dict:
-    """Let one contestant deploy on fresh machines; prove the outcome; remove the machines."""
-    stem = f"{number}-{contestant}"
-    lab = Lab(NAMES[contestant], RESULTS / f"{stem}.log")
+def measure(side: str, number: int, keep: bool, last: bool) -> dict:
+    """Deploy with one side on fresh machines, verify the outcome, remove the machines."""
+    stem = f"{number}-{side}"
+    lab = Lab(NAMES[side], RESULTS / f"{stem}.log")
     wanted = keep  # on a failure
     lab.refuse_existing()
     try:
-        say(f"{contestant}: machines, and every package into the cache")
+        say(f"{side}: machines, and every package into the cache")
         lab.up()
-        if contestant == "ours":
+        if side == "ours":
             lab.playbook("secrets")
         before = os.getloadavg()[0]
-        say(f"{contestant}: the clock runs, load average {before:.1f}")
-        seconds = {"baseline": baseline, "ours": ours}[contestant](lab, RESULTS / f"{stem}-tasks.json")
+        say(f"{side}: measuring, load average {before:.1f}")
+        seconds = {"baseline": baseline, "ours": ours}[side](lab, RESULTS / f"{stem}-tasks.json")
         after = os.getloadavg()[0]
-        say(f"{contestant}: {seconds[bench_table.TOTAL]:.1f} s, load average {after:.1f}; now the proof, untimed")
-        lab.run(lab.script(CONTROLLER, "prove.sh", lab.hosts[CONTROLLER]["ansible_host"]))
+        say(f"{side}: {seconds[bench_table.TOTAL]:.1f} s, load average {after:.1f}; verifying, untimed")
+        lab.run(lab.script(CONTROLLER, "verify.sh", lab.hosts[CONTROLLER]["ansible_host"]))
         outcome = lab.outcome()
-        if contestant == "ours":
+        if side == "ours":
             lab.playbook("verify")
         wanted = keep and last
     finally:
         if wanted:
-            say(f"{contestant}: the machines of lab {lab.name} stay")
+            say(f"{side}: keeping the machines of lab {lab.name}")
         else:
-            say(f"{contestant}: machines are removed")
+            say(f"{side}: removing the machines")
             lab.down()
-    return {"contestant": contestant, "seconds": seconds, "load": [before, after], "outcome": outcome}
+    return {"side": side, "seconds": seconds, "load": [before, after], "outcome": outcome}
 
 
 def schedule(rounds: int) -> list:
-    """Return the contestants in their order: who begins alternates, so that neither always finds a warmer computer."""
+    """Return the order of the sides. They alternate, so that neither always has a warmer computer."""
     return [name for number in range(rounds) for name in (list(NAMES) if number % 2 == 0 else list(NAMES)[::-1])]
 
 
@@ -98,7 +99,7 @@ def report(runs: list) -> str:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    each = {name: [run["seconds"] for run in runs if run["contestant"] == name] for name in NAMES}
+    each = {name: [run["seconds"] for run in runs if run["side"] == name] for name in NAMES}
     middle = {name: bench_table.medians(seconds) for name, seconds in each.items()}
     return "\n\n".join(
         [
@@ -111,16 +112,17 @@ def report(runs: list) -> str:
 
 
 def main() -> None:
+    """Measure each side in turn and write the table."""
     rounds, keep = int(os.environ.get("BENCH_ROUNDS") or 1), os.environ.get("BENCH_KEEP") == "1"
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
     RESULTS.mkdir(parents=True, exist_ok=True)
     order = schedule(rounds)
     runs: list = []
-    for number, contestant in enumerate(order, 1):
-        runs.append(contest(contestant, number, keep, last=number == len(order)))
+    for number, side in enumerate(order, 1):
+        runs.append(measure(side, number, keep, last=number == len(order)))
         different = bench_table.differences(runs[0], runs[-1])
         if different:
-            raise BenchError("The contestants did not do the same work:\n  " + "\n  ".join(different))
+            raise BenchError("The two sides did not do the same work:\n  " + "\n  ".join(different))
     text = report(runs)
     (RESULTS / "result.json").write_text(json.dumps({"runs": runs}, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "result.md").write_text(text + "\n", encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fresh machines for one contestant, and commands on them; everything goes to a log."""
+"""Fresh machines for one side, and commands on them; all output goes to a log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import time
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOK = str(ROOT / ".venv/bin/ansible-playbook")
@@ -18,23 +19,25 @@ HOSTS = {"controller1": "controller", "compute1": "compute"}
 
 
 class BenchError(Exception):
-    """The comparison cannot be made; the text says why."""
+    """The comparison is not possible; the text gives the reason."""
 
 
 class Lab:
+    """A lab of the bench: its machines, and commands on them or on this computer."""
+
     def __init__(self, name: str, log: Path, root: Path = ROOT) -> None:
         self.name, self.log, self.root = name, log, root
         self.environment = {**os.environ, **MACHINES, "LAB_NAME": name}
         self.hosts: dict = {}
 
-    def run(self, *commands: list, stdin: bytes | None = None, **environment) -> float:
-        """Run commands side by side; return the seconds until the last of them ended."""
+    def run(self, *commands: list, stdin: bytes | None = None, **environment: str) -> float:
+        """Run commands in parallel; return the seconds until the last one ended."""
         begun = time.monotonic()
         with open(self.log, "ab") as log:
             started = [self.start(command, log, stdin, environment) for command in commands]
         try:
             failed = [command for command, process in zip(commands, started) if process.wait() != 0]
-        except BaseException:  # a signal: nothing of ours outlives the bench
+        except BaseException:  # a signal: no command may outlive the bench
             for process in started:
                 process.terminate()
             for process in started:
@@ -45,7 +48,8 @@ class Lab:
             raise BenchError(f"`{shlex.join(failed[0])[-200:]}` failed; {self.log} ends with:\n{tail}")
         return time.monotonic() - begun
 
-    def start(self, command: list, log, stdin: bytes | None, environment: dict) -> subprocess.Popen:
+    def start(self, command: list, log: IO[bytes], stdin: bytes | None, environment: dict) -> subprocess.Popen:
+        """Start a command that writes to the log."""
         process = subprocess.Popen(
             command,
             cwd=self.root,
@@ -59,11 +63,12 @@ class Lab:
             process.stdin.close()
         return process
 
-    def playbook(self, name: str, *options: str, **environment) -> float:
+    def playbook(self, name: str, *options: str, **environment: str) -> float:
+        """Run a playbook on the lab; return its seconds."""
         return self.run([PLAYBOOK, "-i", "inventory/lab", f"playbooks/{name}.yml", *options], **environment)
 
     def refuse_existing(self) -> None:
-        """Stop where there is such a lab already: its machines are not blank, and not ours to remove."""
+        """Raise BenchError if the lab exists: its machines are not blank and must not be removed."""
         if (self.root / ".lab" / self.name).exists():
             raise BenchError(f"There is a lab {self.name} already; `LAB_NAME={self.name} make lab-down` takes it away.")
 
@@ -83,6 +88,7 @@ class Lab:
         self.hosts = json.loads(listed.stdout)["_meta"]["hostvars"]
 
     def down(self) -> None:
+        """Remove the lab."""
         self.playbook("lab_down")
 
     def ssh(self, host: str, command: str) -> list:

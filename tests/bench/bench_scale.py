@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import scale_table
@@ -35,15 +36,16 @@ IDLE_SECONDS = 20
 
 
 def say(text: str) -> None:
+    """Print a line with the time."""
     print(f"{datetime.datetime.now():%H:%M:%S}  {text}", flush=True)
 
 
 def cgroup2() -> Path:
-    """Return where cgroup2 is mounted: its cpu.stat counts also what outlives a process, like ssh's connections."""
+    """Return the mount point of cgroup2, whose cpu.stat also counts processes that continue, like ssh's connections."""
     with open("/proc/mounts", encoding="utf-8") as stream:
         found = [line.split()[1] for line in stream if line.split()[2] == "cgroup2"]
     if not found:
-        raise BenchError("cgroup2 is not mounted, and without it nobody counts: mount -t cgroup2 none DIRECTORY.")
+        raise BenchError("cgroup2 is not mounted, but CPU time is read from it: mount -t cgroup2 none DIRECTORY.")
     return Path(found[0])
 
 
@@ -56,8 +58,8 @@ def cpu_seconds(group: Path) -> float:
 class Scale:
     """A deployed lab with stand-ins, and runs over it."""
 
-    def __init__(self, lab: Lab, most: int, folder: Path) -> None:
-        self.lab, self.most, self.folder = lab, most, folder
+    def __init__(self, lab: Lab, most: int, directory: Path) -> None:
+        self.lab, self.most, self.directory = lab, most, directory
         self.lab.look()
         self.compute = "compute1"
         if not {"compute1", "controller1"} <= set(lab.hosts):
@@ -71,14 +73,16 @@ class Scale:
         }
 
     def shell(self, host: str, script: str) -> None:
+        """Run a shell script on a machine."""
         self.lab.run(self.lab.ssh(host, "sh -eu"), stdin=script.encode())
 
     def sql(self, text: str) -> None:
+        """Run SQL on the controller."""
         self.lab.run(self.lab.ssh("controller1", "mariadb"), stdin=text.encode())
 
     @contextlib.contextmanager
-    def stand_ins(self):
-        """Start stand-ins, and leave nothing of them."""
+    def stand_ins(self) -> Iterator[None]:
+        """Run stand-ins while the block runs, and leave nothing behind."""
         self.groups["control"].mkdir(exist_ok=True)
         try:
             self.forget()
@@ -91,7 +95,7 @@ class Scale:
             self.forget()
 
     def forget(self) -> None:
-        """Remove what there is of stand-ins, of this bench or of one that was killed."""
+        """Remove the stand-ins of this bench, or of one that was killed."""
         self.shell(self.compute, "set +e\n" + stand_ins.end_script(self.address, self.most))
         self.shell("controller1", "systemctl stop 'bench-*.service'\n")
         self.sql(stand_ins.no_rows_sql())
@@ -110,10 +114,10 @@ class Scale:
         group.rmdir()
 
     def site(self, count: int, *options: str) -> tuple:
-        """Run site.yml over so many computes; return (seconds, what it said)."""
-        inventory = self.folder / f"hosts-{count}.json"
+        """Run site.yml on a number of computes; return (seconds, output)."""
+        inventory = self.directory / f"hosts-{count}.json"
         inventory.write_text(
-            stand_ins.inventory(self.lab.hosts, self.compute, count - 1, self.folder), encoding="utf-8"
+            stand_ins.inventory(self.lab.hosts, self.compute, count - 1, self.directory), encoding="utf-8"
         )
         begun = self.lab.log.stat().st_size
         command = [PLAYBOOK, "-i", "inventory/lab", "-i", str(inventory), "playbooks/site.yml", *options]
@@ -125,32 +129,35 @@ class Scale:
             return seconds, log.read().decode(errors="replace")
 
     def used(self) -> dict:
+        """Return the CPU seconds that each place has used."""
         return {place: cpu_seconds(group) for place, group in self.groups.items()}
 
     def idle(self) -> dict:
-        """Return the CPU seconds that each place takes in a second in which nothing is asked of it."""
+        """Return the CPU seconds that each place takes per second while nothing runs."""
         before, begun = self.used(), time.monotonic()
         time.sleep(IDLE_SECONDS)
         after, seconds = self.used(), time.monotonic() - begun
         return {place: (after[place] - before[place]) / seconds for place in before}
 
     def measure(self, count: int, idle: dict) -> dict:
-        """Run once to open the connections and once to measure; refuse a run that changes something."""
+        """Run once to open the connections and once to measure; raise BenchError if a run changes something."""
         hosts = [*self.lab.hosts, *stand_ins.names(count - 1)]
         self.unchanged(hosts, self.site(count)[1])
         load, before = os.getloadavg()[0], self.used()
-        seconds, said = self.site(count)
+        seconds, output = self.site(count)
         after = self.used()
-        self.unchanged(hosts, said)
+        self.unchanged(hosts, output)
         cpu = {place: scale_table.net(after[place] - before[place], idle[place], seconds) for place in before}
         say(f"{count} computes: {', '.join(f'{place} {value:.2f} CPU s' for place, value in cpu.items())}")
         return {"computes": count, "cpu": cpu, "wall": seconds, "load": load}
 
-    def unchanged(self, hosts: list, said: str) -> None:
-        """Stop where a run changed something or left out a host: it is not the run that is to be measured."""
-        wrong = scale_table.complaints(scale_table.recap(said), hosts)
+    def unchanged(self, hosts: list, output: str) -> None:
+        """Raise BenchError if a run changed something or left out a host: it must not be measured."""
+        wrong = scale_table.complaints(scale_table.recap(output), hosts)
         if wrong:
-            raise BenchError(f"The run was not one that changes nothing; see {self.lab.log}:\n  " + "\n  ".join(wrong))
+            raise BenchError(
+                f"The run changed something or missed a host; see {self.lab.log}:\n  " + "\n  ".join(wrong)
+            )
 
 
 def middle(runs: list) -> list:
@@ -175,55 +182,56 @@ def report(runs: list, idle: dict, root: Path) -> str:
             f"{datetime.date.today()}, {os.cpu_count()} processors ({platform.machine()}), commit "
             f"{commit or 'unknown'}, rounds: {rounds}",
             scale_table.table(middle(runs)),
-            f"CPU seconds a second that were subtracted because they pass without a run: {quiet}.",
+            f"CPU seconds per second of idle machines, which were subtracted: {quiet}.",
         ]
     )
 
 
 @contextlib.contextmanager
-def deployed(name: str, root: Path, log: Path):
-    """Give the lab of that name, or make one, deploy on it, and remove it."""
+def deployed(name: str, root: Path, log: Path) -> Iterator[Lab]:
+    """Give the lab of that name, or create one, deploy on it, and remove it afterwards."""
     if name:
         if not (root / ".lab" / name / "state.json").exists():
-            raise BenchError(f"There is no lab {name} in {root}; leave BENCH_LAB empty, and the bench makes one.")
+            raise BenchError(f"There is no lab {name} in {root}; leave BENCH_LAB empty to create one.")
         yield Lab(name, log, root)
         return
     lab = Lab(OWN, log, root)
     lab.refuse_existing()
     try:
-        say("machines, and a cloud on them")
+        say("creating machines and deploying on them")
         lab.playbook("lab")
         lab.playbook("secrets")
         lab.playbook("site", "-e", '{"verify_wanted": false}')
         yield lab
     finally:
         if os.environ.get("BENCH_KEEP") == "1":
-            say(f"lab {OWN} stays")
+            say(f"keeping lab {OWN}")
         else:
             lab.down()
 
 
 def main() -> None:
+    """Measure and write the table."""
     counts = sorted({int(word) for word in (os.environ.get("BENCH_COMPUTES") or "1 4 8 16").split()})
     if len(counts) < 2 or not 1 <= counts[0] <= counts[-1] <= 100:
-        raise BenchError(f"BENCH_COMPUTES asks for {counts}; give two numbers or more, from 1 to 100.")
+        raise BenchError(f"BENCH_COMPUTES is {counts}; give two or more numbers from 1 to 100.")
     rounds = int(os.environ.get("BENCH_ROUNDS") or 1)
     root = Path(os.environ.get("BENCH_CHECKOUT") or ROOT).resolve()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
     RESULTS.mkdir(parents=True, exist_ok=True)
     log = RESULTS / "scale.log"
     log.write_bytes(b"")
-    folder = Path(tempfile.mkdtemp(prefix="nova-bench-"))  # short, for the sockets of ssh
+    directory = Path(tempfile.mkdtemp(prefix="nova-bench-"))  # short, for the sockets of ssh
     try:
         with deployed(os.environ.get("BENCH_LAB", ""), root, log) as lab:
-            scale = Scale(lab, counts[-1] - 1, folder)
+            scale = Scale(lab, counts[-1] - 1, directory)
             with scale.stand_ins():
-                say(f"a first run over {counts[-1]} computes, which gives stand-ins their files; not measured")
+                say(f"first run on {counts[-1]} computes, which writes the files of the stand-ins; not measured")
                 scale.site(counts[-1], "--forks", "4", "-e", '{"verify_wanted": false}')
                 idle = scale.idle()
                 runs = [scale.measure(count, idle) for _ in range(rounds) for count in counts]
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
     text = report(runs, idle, root)
     result = {"runs": runs, "idle": idle, "slopes": scale_table.slopes(middle(runs))}
     (RESULTS / "scale.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ def recap(output: str) -> dict:
 
 
 def complaints(found: dict, hosts: list) -> list:
-    """Return what is against a run that shall have reached every host and changed nothing."""
+    """Return the problem of a run that must have reached every host and changed nothing."""
     lines = [f"{host} took no part" for host in hosts if host not in found]
     for host, numbers in found.items():
         bad = [f"{key}={numbers[key]}" for key in ("changed", "failed", "unreachable") if numbers.get(key)]

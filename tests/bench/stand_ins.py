@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """More computes than there are machines: one machine under several names and addresses.
 
-A stand-in is an sshd in the compute's machine with a host name, an address and an /etc of its own. Ansible reaches it
-by a connection of its own, and every module runs on it for real, against the machine's systemd, packages, Open vSwitch
+A stand-in is an sshd in the compute's machine with its own host name, address and /etc. Ansible reaches it
+over its own connection, and every module runs on it for real, against the machine's systemd, packages, Open vSwitch
 and KVM. Not real: there is one set of daemons, which all stand-ins share like the machine's page cache; and Nova knows
 stand-ins by rows in its database, copied from the compute's, whose time of last report a loop on the controller renews.
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 
 NAME = "stand-in-"
 PORT = 2222
-FOLDER = "/run/bench"
-# In mount and UTS namespaces of its own. The session directory of sshd exists because the machine's own sshd runs.
+DIRECTORY = "/run/bench"
+# In its own mount and UTS namespaces. The session directory of sshd exists because the machine's own sshd runs.
 BEGIN = """
 mkdir -p "$0/upper" "$0/work"
 mount -t overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" bench /etc
@@ -44,17 +44,17 @@ def begin_script(compute: str, count: int) -> str:
     lines = ["set -eu"]
     for name in names(count):
         where = address(compute, name)
-        # A transient unit, so that what runs counts for the machine, whoever starts it.
+        # A transient unit, so that the machine's control group counts its CPU time.
         unshare = ["unshare", "--uts", "--mount", "--propagation=private", "sh", "-euc", BEGIN]
         unit = ["systemd-run", "--quiet", "--collect", f"--unit=bench-{name}"]
         lines.append(f"ip address replace {where} dev eth0{' nodad' if ':' in where else ''}")
-        lines.append(shlex.join([*unit, *unshare, f"{FOLDER}/{name}", name, where, str(PORT)]))
+        lines.append(shlex.join([*unit, *unshare, f"{DIRECTORY}/{name}", name, where, str(PORT)]))
     return "\n".join(lines) + "\n"
 
 
 def end_script(compute: str, count: int) -> str:
-    """Return the shell script for the compute's machine that leaves nothing of its stand-ins."""
-    lines = ["systemctl stop 'bench-*.service'", f"rm -rf {FOLDER}"]
+    """Return the shell script for the compute's machine that removes its stand-ins."""
+    lines = ["systemctl stop 'bench-*.service'", f"rm -rf {DIRECTORY}"]
     lines += [f"ip address delete {address(compute, name)} dev eth0 2>/dev/null || :" for name in names(count)]
     return "\n".join(lines) + "\n"
 
@@ -83,7 +83,7 @@ def no_rows_sql() -> str:
 
 
 def beat_script(seconds: int = 15) -> str:
-    """Return the shell script for the controller that says again and again that stand-ins are up."""
+    """Return the shell script for the controller that keeps reporting the stand-ins as up."""
     loop = f"while :; do echo {shlex.quote(BEAT.format(name=NAME))} | mariadb nova; sleep {seconds}; done"
     return shlex.join(["systemd-run", "--quiet", "--collect", "--unit=bench-beat", "sh", "-c", loop]) + "\n"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The facts and the result of this machine as JSON, without Ansible: for namespaces, containers and bare kernels.
+"""Print the facts and the result of this machine as JSON, without Ansible: in namespaces, containers, bare kernels.
 
-usage: alone.py [--library FOLDER] [--nofile N] [--users a,b] [--repeat N] [--slice MS] [--deadline S]
+usage: alone.py [--library DIRECTORY] [--nofile N] [--users a,b] [--repeat N] [--slice MS] [--deadline S]
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ import resource
 import sys
 import types
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 
-def import_path(folder):
-    """Make ansible.module_utils mean a folder, where Ansible itself is not there."""
+
+def import_path(directory: str) -> None:
+    """Make ansible.module_utils a directory, where Ansible is not installed."""
     for name in ("ansible", "ansible.module_utils"):
         package = types.ModuleType(name)
-        package.__path__ = [folder]
+        package.__path__ = [directory]
         sys.modules[name] = package
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
+def main() -> None:
+    """Print one line of JSON for each repetition."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--library", default=os.path.join(here, "..", "..", "module_utils"))
+    parser.add_argument("--library", default=os.path.join(HERE, "..", "..", "module_utils"))
     parser.add_argument("--nofile", type=int)
     parser.add_argument("--users", default="nobody")
     parser.add_argument("--repeat", type=int, default=1)
@@ -37,9 +39,10 @@ def main():
 
     if options.nofile:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options.nofile, options.nofile))
+    users = options.users.split(",")
     for _ in range(options.repeat):
-        found = facts.gather(users=options.users.split(","), slice_ms=options.slice, deadline=options.deadline)
-        print(json.dumps({"facts": found, "result": evaluate.evaluate(found, {"users": options.users.split(",")})}))
+        found = facts.gather(users=users, slice_ms=options.slice, deadline=options.deadline)
+        print(json.dumps({"facts": found, "result": evaluate.evaluate(found, {"users": users})}))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines emulated by QEMU (TCG) whose own processor offers virtualization: KVM with hardware, on any computer.
+"""Machines emulated by QEMU (TCG) whose processors offer virtualization: hardware KVM on any computer.
 
-Debian's kernel, Debian's Python and this project's probe in an initramfs; a machine runs several phases (module not
-loaded, loaded, loaded with another parameter) and prints an answer for each.
+Each boots Debian's kernel with an initramfs that holds Debian's Python and the evaluation of KVM. It goes through
+phases (module not loaded, loaded, loaded with other parameters) and prints a result in each.
 
-usage: machines.py [--record] [NAME ...]      --record puts the results into docs/kvm-last-run.md
+usage: machines.py [--record] [NAME ...]      --record writes the results to docs/kvm-last-run.md
 """
 
 from __future__ import annotations
@@ -12,89 +12,116 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import pathlib
 import re
 import shutil
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import ansible.module_utils
 import packages
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT / "module_utils") not in ansible.module_utils.__path__:  # Ansible offers it to modules only
+    ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+from ansible.module_utils.guest import initramfs  # noqa: E402  found only on the path that was just added
+
 RECORD = ROOT / "docs" / "kvm-last-run.md"
 PYTHON = ("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib")
 USERSPACE = (*PYTHON, "libc6", "zlib1g", "libexpat1", "libffi8", "libgcc-s1", "busybox-static")
+USERSPACE_DIRECTORIES = ("lib", "lib64", "usr/lib", "usr/bin/python3.11")
 LEFT_OUT = ("test", "idlelib", "lib2to3", "ensurepip", "tkinter", "pydoc_data", "unittest", "distutils", "asyncio")
+COMMANDS = ("sh", "mount", "insmod", "rmmod", "mknod", "poweroff", "head", "echo", "true")  # of busybox
 MODULES = {"amd64": ("irqbypass", "ccp", "kvm", "kvm_amd"), "arm64": ()}
-SLICE_MS, DEADLINE = 250, 40
+EVALUATION = ("message.py", "host/*.py", "kvm/*.py")  # what alone.py needs of module_utils
+SLICE_MS, DEADLINE_S, BOOT_LIMIT_S = 250, 40, 600
 
 X86 = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "768"]
 ARM = ["qemu-system-aarch64", "-accel", "tcg", "-m", "768"]
-
-# Phases: shell commands, then the answer that is wanted of the machine in that state
-NOT_LOADED = ("not-loaded", "true", {"class": "unusable", "cause": "module", "virt_type": "qemu"})
+EMULATOR_PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}
 
 
-def loaded(name, **parameters):
-    """kvm_amd with parameters; a processor with hardware support must be found."""
+class Phase(NamedTuple):
+    """A state of a machine: the shell commands that bring it about, and the result that is expected in it."""
+
+    name: str
+    shell: str
+    wanted: dict[str, Any]
+
+
+class Machine(NamedTuple):
+    """An emulated machine: the command of QEMU, options of the kernel command line, and its phases."""
+
+    arch: str
+    command: list[str]
+    options: str
+    phases: list[Phase]
+
+
+class Row(NamedTuple):
+    """The result of a phase; None if there is none."""
+
+    phase: str
+    answer: dict[str, Any] | None
+    problems: list[str]
+
+
+def unusable(cause: str) -> dict[str, Any]:
+    """Return the expected result of a phase in which KVM cannot be used."""
+    return {"class": "unusable", "cause": cause, "virt_type": "qemu"}
+
+
+def usable(**more: bool) -> dict[str, Any]:
+    """Return the expected result of a phase in which guests run on the processor."""
+    return {"class": "hardware", "cause": "ok_nested", "virt_type": "kvm", **more}
+
+
+def loaded(name: str, **parameters: int) -> Phase:
+    """Return a phase with kvm_amd and parameters: a processor with hardware support is expected."""
     words = " ".join(f"{key}={value}" for key, value in parameters.items())
-    nested = parameters.get("nested", 1) == 1
-    wanted = {"class": "hardware", "cause": "ok_nested", "virt_type": "kvm", "nested": nested}
-    return name, f"rmmod kvm_amd 2>/dev/null; load kvm_amd {words}", wanted
+    shell = f"rmmod kvm_amd 2>/dev/null; load kvm_amd {words}"
+    return Phase(name, shell, usable(nested=parameters.get("nested", 1) == 1))
+
+
+def arm(machine: str, cpu: str, phase: Phase, options: str = "") -> Machine:
+    """Return an arm64 machine."""
+    return Machine("arm64", [*ARM, "-machine", machine, "-cpu", cpu], options, [phase])
 
 
 MACHINES = {
-    "x86-max": (
+    "x86-max": Machine(
         "amd64",
         [*X86, "-cpu", "max"],
         "",
         [
-            NOT_LOADED,
+            Phase("not-loaded", "true", unusable("module")),
             loaded("nested-paging"),
             loaded("shadow-paging", npt=0),
             loaded("no-nesting", nested=0),
-            ("unloaded-again", "rmmod kvm_amd", {"class": "unusable", "cause": "module", "virt_type": "qemu"}),
-            (
-                "static-node",
-                "mknod /dev/kvm c 10 232",
-                {"class": "unusable", "cause": "node_dead", "virt_type": "qemu"},
-            ),
+            Phase("unloaded-again", "rmmod kvm_amd", unusable("module")),
+            Phase("static-node", "mknod /dev/kvm c 10 232", unusable("node_dead")),
         ],
     ),
-    "x86-epyc-milan": ("amd64", [*X86, "-cpu", "EPYC-Milan"], "", [loaded("nested-paging")]),
-    "x86-clearcpuid": (
+    "x86-epyc-milan": Machine("amd64", [*X86, "-cpu", "EPYC-Milan"], "", [loaded("nested-paging")]),
+    "x86-clearcpuid": Machine(
         "amd64",
         [*X86, "-cpu", "max"],
         "clearcpuid=194",
-        [
-            ("hidden", "load kvm_amd", {"class": "unusable", "cause": "disabled_cmdline", "virt_type": "qemu"}),
-        ],
+        [Phase("hidden", "load kvm_amd", unusable("disabled_cmdline"))],
     ),
-    "arm64-el2-gicv3": (
-        "arm64",
-        [*ARM, "-machine", "virt,virtualization=on,gic-version=3", "-cpu", "max"],
-        "",
-        [("vhe", "true", {"class": "hardware", "cause": "ok_nested", "virt_type": "kvm"})],
-    ),
-    "arm64-el2-gicv2": (
-        "arm64",
-        [*ARM, "-machine", "virt,virtualization=on,gic-version=2", "-cpu", "cortex-a57"],
-        "",
-        [("nvhe", "true", {"class": "hardware", "cause": "ok_nested", "virt_type": "kvm"})],
-    ),
-    "arm64-no-el2": (
-        "arm64",
-        [*ARM, "-machine", "virt,gic-version=3", "-cpu", "max"],
-        "",
-        [("el1", "true", {"class": "unusable", "cause": "no_el2", "virt_type": "qemu"})],
-    ),
-    "arm64-mode-none": (
-        "arm64",
-        [*ARM, "-machine", "virt,virtualization=on,gic-version=3", "-cpu", "max"],
-        "kvm-arm.mode=none",
-        [("off", "true", {"class": "unusable", "cause": "disabled_cmdline", "virt_type": "qemu"})],
+    "arm64-el2-gicv3": arm("virt,virtualization=on,gic-version=3", "max", Phase("vhe", "true", usable())),
+    "arm64-el2-gicv2": arm("virt,virtualization=on,gic-version=2", "cortex-a57", Phase("nvhe", "true", usable())),
+    "arm64-no-el2": arm("virt,gic-version=3", "max", Phase("el1", "true", unusable("no_el2"))),
+    "arm64-mode-none": arm(
+        "virt,virtualization=on,gic-version=3",
+        "max",
+        Phase("off", "true", unusable("disabled_cmdline")),
+        options="kvm-arm.mode=none",
     ),
 }
 
@@ -113,116 +140,129 @@ echo "@@{name} $(python3.11 -B /probe/alone.py --library /probe --users nobody -
 """
 
 
-def emulator(program):
-    """The program on this machine, else from Debian's package, unpacked beside us."""
+def emulator(program: str) -> str:
+    """Return a program of QEMU: the installed one, or that of Debian's package, unpacked into the cache."""
     if shutil.which(program):
         return program
-    package = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}[program]
-    return str(packages.unpacked("amd64", package) / "usr" / "bin" / program)
+    return str(packages.unpacked("amd64", EMULATOR_PACKAGES[program]) / "usr" / "bin" / program)
 
 
-def initramfs(arch, root, kernel, phases):
-    sys.path.insert(0, str(ROOT / "module_utils"))
-    import initramfs as image
+class Files:
+    """The entries of an initramfs; the directories of each file come before it."""
 
-    entries, known = [], set()
+    def __init__(self) -> None:
+        self.entries: list[initramfs.Entry] = []
+        self.known: set[str] = set()
 
-    def add_folders(path):
-        for parent in reversed(pathlib.PurePosixPath(path).parents):
-            if str(parent) not in (".", *known):
-                known.add(str(parent))
-                entries.append(image.folder(str(parent)))
+    def directory(self, path: str) -> None:
+        """Add a directory."""
+        if path not in (".", *self.known):
+            self.known.add(path)
+            self.entries.append(initramfs.directory(path))
 
-    def add(path, data, mode=0o644):
-        add_folders(path)
-        entries.append(image.file(path, data, mode))
+    def parents(self, path: str) -> None:
+        """Add the directories of a path."""
+        for parent in reversed(Path(path).parents):
+            self.directory(str(parent))
 
-    def add_link(path, target):
-        add_folders(path)
-        entries.append({"path": path, "mode": stat.S_IFLNK | 0o777, "data": target.encode()})
+    def file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Add a file."""
+        self.parents(path)
+        self.entries.append(initramfs.file(path, data, mode))
 
-    for folder in ("lib", "lib64", "usr/lib", "usr/bin/python3.11"):
-        start = root / folder
-        for file in [start] if start.is_file() else sorted(start.rglob("*")) if start.exists() else []:
-            name = file.relative_to(root)
-            skipped = "modules" in name.parts or "gconv" in name.parts or set(name.parts[3:4]) & set(LEFT_OUT)
-            if file.is_symlink():
-                add_link(str(name), str(file.readlink()))
-            elif file.is_file() and not skipped:
-                add(str(name), file.read_bytes(), 0o755)
+    def link(self, path: str, target: str) -> None:
+        """Add a symbolic link."""
+        self.parents(path)
+        self.entries.append(initramfs.Entry(path, stat.S_IFLNK | 0o777, target.encode()))
+
+
+def userspace(root: Path) -> Iterator[Path]:
+    """Return the files and links of the unpacked packages that a machine needs."""
+    for directory in USERSPACE_DIRECTORIES:
+        start = root / directory
+        for file in [start] if start.is_file() else sorted(start.rglob("*")):
+            parts = file.relative_to(root).parts
+            skipped = "modules" in parts or "gconv" in parts or set(parts[3:4]) & set(LEFT_OUT)
+            if file.is_symlink() or (file.is_file() and not skipped):
+                yield file
+
+
+def archive(machine: Machine, root: Path, kernel: str) -> bytes:
+    """Return the initramfs of a machine."""
+    files, names = Files(), MODULES[machine.arch]
+    for file in userspace(root):
+        path = str(file.relative_to(root))
+        if file.is_symlink():
+            files.link(path, str(file.readlink()))
+        else:
+            files.file(path, file.read_bytes(), 0o755)
     busybox = next(path for path in (root / "bin/busybox", root / "usr/bin/busybox") if path.exists())
-    add("bin/busybox", busybox.read_bytes(), 0o755)
-    for name in ("sh", "mount", "insmod", "rmmod", "mknod", "poweroff", "head", "echo", "true"):
-        add_link(f"bin/{name}", "busybox")
-    for module in MODULES[arch]:
-        file = next((root / "lib/modules" / kernel).rglob(f"{module.replace('_', '-')}.ko*"))
-        add(f"modules/{module}.ko", image.plain_module(file.name, file.read_bytes()))
-    for file in sorted((ROOT / "module_utils" / "kvm").glob("*.py")):
-        add(f"probe/kvm/{file.name}", file.read_bytes())
-    add("probe/alone.py", pathlib.Path(__file__).with_name("alone.py").read_bytes())
-    add("etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
-    add("etc/group", b"root:x:0:\nkvm:x:104:\nnogroup:x:65534:\n")
-    for folder in ("proc", "sys", "dev", "tmp", "run"):
-        entries.append(image.folder(folder))
-    text = "".join(
-        PHASE.format(name=name, shell=shell, slice=SLICE_MS, deadline=DEADLINE) for name, shell, _wanted in phases
+    files.file("bin/busybox", busybox.read_bytes(), 0o755)
+    for name in COMMANDS:
+        files.link(f"bin/{name}", "busybox")
+    for name in names:
+        file = next((root / "lib/modules" / kernel).rglob(f"{name.replace('_', '-')}.ko*"))
+        files.file(f"modules/{name}.ko", initramfs.plain_module(file.name, file.read_bytes()))
+    for file in (path for pattern in EVALUATION for path in sorted((ROOT / "module_utils").glob(pattern))):
+        files.file(f"probe/{file.relative_to(ROOT / 'module_utils')}", file.read_bytes())
+    files.file("probe/alone.py", Path(__file__).with_name("alone.py").read_bytes())
+    files.file("etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    files.file("etc/group", b"root:x:0:\nkvm:x:104:\nnogroup:x:65534:\n")
+    for directory in ("proc", "sys", "dev", "tmp", "run"):
+        files.directory(directory)
+    phases = "".join(
+        PHASE.format(name=phase.name, shell=phase.shell, slice=SLICE_MS, deadline=DEADLINE_S)
+        for phase in machine.phases
     )
-    first = " ".join(module for module in MODULES[arch] if module != "kvm_amd")
-    add("init", INIT.format(modules=first, phases=text).encode(), 0o755)
-    return image.cpio(entries)
+    first = " ".join(name for name in names if name != "kvm_amd")
+    files.file("init", INIT.format(modules=first, phases=phases).encode(), 0o755)
+    return initramfs.cpio(files.entries)
 
 
-def boot(name, limit=600):
-    """{phase: answer}, seconds, console. The machine is killed after `limit` seconds."""
-    arch, command, options, phases = MACHINES[name]
-    package = packages.depends(arch, f"linux-image-{arch}")
-    root = packages.unpacked(arch, package, *USERSPACE)
+def boot(name: str) -> tuple[dict[str, Any], float, str]:
+    """Return the answers of a machine by phase, the seconds that it ran, and its console.
+
+    It is killed after BOOT_LIMIT_S seconds.
+    """
+    machine = MACHINES[name]
+    package = packages.depends(machine.arch, f"linux-image-{machine.arch}")
+    root = packages.unpacked(machine.arch, package, *USERSPACE)
     kernel = package[len("linux-image-") :]
-    folder = packages.CACHE / "machines" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "initramfs").write_bytes(initramfs(arch, root, kernel, phases))
-    console = "ttyS0" if arch == "amd64" else "ttyAMA0"
+    directory = packages.CACHE / "machines" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "initramfs").write_bytes(archive(machine, root, kernel))
+    console = "ttyS0" if machine.arch == "amd64" else "ttyAMA0"
+    command = [
+        *(emulator(machine.command[0]), *machine.command[1:], "-smp", "1"),
+        *("-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"),
+        *("-kernel", str(root / "boot" / f"vmlinuz-{kernel}"), "-initrd", str(directory / "initramfs")),
+        *("-append", f"console={console} quiet panic=-1 mitigations=off {machine.options}".strip()),
+    ]
     start = time.monotonic()
-    with open(folder / "console", "wb") as output:
-        process = subprocess.Popen(
-            [
-                emulator(command[0]),
-                *command[1:],
-                "-smp",
-                "1",
-                "-nographic",
-                "-nodefaults",
-                "-no-reboot",
-                "-serial",
-                "stdio",
-                "-kernel",
-                str(root / "boot" / f"vmlinuz-{kernel}"),
-                "-initrd",
-                str(folder / "initramfs"),
-                "-append",
-                f"console={console} quiet panic=-1 mitigations=off {options}".strip(),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    with open(directory / "console", "wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:
-            process.wait(limit)
+            process.wait(BOOT_LIMIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    text = (folder / "console").read_text("utf-8", "replace")
+    text = (directory / "console").read_text("utf-8", "replace")
+    return answers_in(text), time.monotonic() - start, text
+
+
+def answers_in(console: str) -> dict[str, Any]:
+    """Return the answers on a console by phase."""
     answers = {}
-    for phase, answer in re.findall(r"@@([\w-]+) (\{.*\})", text):
+    for phase, answer in re.findall(r"@@([\w-]+) (\{.*\})", console):
         try:
             answers[phase] = json.loads(answer)
-        except ValueError:  # cut by a kernel message; the phase counts as unanswered
+        except ValueError:  # cut by a kernel message: the phase counts as unanswered
             pass
-    return answers, time.monotonic() - start, text
+    return answers
 
 
-def differences(wanted, answer):
-    """What an answer says otherwise than wanted."""
+def differences(wanted: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[str]:
+    """Return how an answer differs from the expected one."""
     if answer is None:
         return ["no answer"]
     result, probe = answer["result"], answer["facts"]["probe"] or {}
@@ -236,66 +276,71 @@ def differences(wanted, answer):
     return [f"{key} is {given[key]}, wanted {value}" for key, value in wanted.items() if given[key] != value]
 
 
-def run(name):
-    """[(phase, answer, differences)], seconds, console. Started once more if it hung before our code ran."""
-    for attempt in (1, 2):
+def run(name: str) -> tuple[list[Row], float, str]:
+    """Return the rows of a machine, the seconds that it ran, and its console.
+
+    A machine that hangs before it reaches its first phase is booted once more.
+    """
+    answers, seconds, console = boot(name)
+    if not answers:
         answers, seconds, console = boot(name)
-        if answers or attempt == 2:
-            break
     rows = [
-        (phase, answers.get(phase), differences(wanted, answers.get(phase)))
-        for phase, _shell, wanted in MACHINES[name][3]
+        Row(phase.name, answers.get(phase.name), differences(phase.wanted, answers.get(phase.name)))
+        for phase in MACHINES[name].phases
     ]
     return rows, seconds, console
 
 
-def shown(phase, answer, problems):
-    if answer is None:
-        return f"| {phase} | no answer | | | | | {'; '.join(problems)} |"
-    probe = answer["facts"]["probe"]
+def shown(row: Row) -> str:
+    """Return a row of the table in the document."""
+    if row.answer is None:
+        return f"| {row.phase} | no answer | | | | | {'; '.join(row.problems)} |"
+    probe = row.answer["facts"]["probe"]
     loop = (probe.get("rates") or {}).get("long64") or {}
     ratio, share = (probe.get("ratios") or {}).get("long64"), loop.get("emulated_share")
     failed = sorted(name for name, test in (probe.get("tests") or {}).items() if not test["ok"])
-    return "| {} | {} | {} | {} | {} | {} | {} |".format(
-        phase,
-        answer["result"]["class"],
-        answer["result"]["cause"],
+    cells = [
+        row.phase,
+        row.answer["result"]["class"],
+        row.answer["result"]["cause"],
         "-" if ratio is None else f"{ratio:.2f}",
         "-" if share is None else f"{share:.4f}",
         ", ".join(failed) or "-",
-        "; ".join(problems) or "as wanted",
-    )
+        "; ".join(row.problems) or "as expected",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
-HEAD = """# The hardware result, proven in emulated machines
+HEAD = """# Hardware KVM, evaluated in emulated machines
 
-Written by `python tests/kvm/machines.py --record [NAME ...]`, each section when its machine was last run.
-QEMU emulates processors with virtualization extensions (TCG); on them runs the real kvm_amd or arm64 KVM
-of the kernel. Native speed is that of the emulated machine. The last column must say "as wanted".
+Written by `python tests/kvm/machines.py --record [NAME ...]`: each section is the last run of its machine.
+QEMU emulates processors with virtualization extensions (TCG), on which the kernel's real kvm_amd or arm64 KVM runs.
+Native speed is the speed of the emulated machine. The last column must be "as expected" everywhere.
 
 """
 
 
-def section(name, rows, seconds):
-    arch, command, extra, _phases = MACHINES[name]
-    today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+def section(name: str, rows: Sequence[Row], seconds: float) -> str:
+    """Return the section of a machine in the document."""
+    machine = MACHINES[name]
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     lines = [
         f"## {name}",
         "",
-        f"{today}, {seconds:.0f} s, {packages.depends(arch, f'linux-image-{arch}')}",
+        f"{now}, {seconds:.0f} s, {packages.depends(machine.arch, f'linux-image-{machine.arch}')}",
         "",
-        "`" + " ".join(command[1:] + ([f"({extra})"] if extra else [])) + "`",
+        "`" + " ".join(machine.command[1:] + ([f"({machine.options})"] if machine.options else [])) + "`",
         "",
         "| phase | class | cause | ring-0/EL1 speed, of native | interpreted | failed tests | result |",
         "|---|---|---|---|---|---|---|",
-        *[shown(*row) for row in rows],
+        *[shown(row) for row in rows],
         "",
     ]
     return "\n".join(lines)
 
 
-def record(sections):
-    """Put the sections of machines into the document, in the order of MACHINES; others keep their last result."""
+def record(sections: Mapping[str, str]) -> None:
+    """Write sections to the document, in the order of MACHINES; other machines keep their last result."""
     document = RECORD.read_text() if RECORD.exists() else ""
     kept = {text.split("\n")[0]: "## " + text for text in document.split("\n## ")[1:]}
     kept = {name: text.rstrip("\n") + "\n" for name, text in kept.items() if name in MACHINES}
@@ -303,7 +348,8 @@ def record(sections):
     RECORD.write_text(HEAD + "\n".join(kept[name] for name in MACHINES if name in kept))
 
 
-def main():
+def main() -> int:
+    """Run machines and print their results; return 1 if one is not as expected."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--record", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -313,7 +359,7 @@ def main():
         rows, seconds, _console = run(name)
         text = section(name, rows, seconds)
         print(text, flush=True)
-        wrong += sum(bool(problems) for _phase, _answer, problems in rows)
+        wrong += sum(bool(row.problems) for row in rows)
         if options.record:
             record({name: text})
     return 1 if wrong else 0

@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian packages of any architecture, unpacked into a cache folder; nothing is installed on this machine.
+"""Unpack Debian packages of any architecture into a cache directory; nothing is installed on this machine.
 
-The sources and keys are this machine's own; only the architecture and apt's state are ours.
+The package sources and keys are those of this machine; the architecture and the state of apt are separate.
+
+usage: packages.py ARCHITECTURE PACKAGE ...
 """
 
 from __future__ import annotations
 
-import os
-import pathlib
 import subprocess
+import sys
+from pathlib import Path
 
-CACHE = pathlib.Path(__file__).resolve().parents[2] / ".cache" / "kvm"
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "kvm"
 
 
-def apt(arch, *arguments, **options):
+def apt(arch: str, *arguments: str, cwd: Path | None = None) -> str:
+    """Return the output of an apt command for an architecture; raise CalledProcessError if it fails."""
     state = CACHE / "apt" / arch
-    for folder in ("lists/partial", "archives/partial"):
-        (state / folder).mkdir(parents=True, exist_ok=True)
+    for directory in ("lists/partial", "archives/partial"):
+        (state / directory).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     command = [
         arguments[0],
@@ -26,16 +29,17 @@ def apt(arch, *arguments, **options):
         *("-o", "Debug::NoLocking=true", "-o", "Acquire::Languages=none", "-o", "APT::Sandbox::User=root"),
         *arguments[1:],
     ]
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, cwd=cwd).stdout
 
 
-def update(arch):
+def update(arch: str) -> None:
+    """Download the lists of an architecture once."""
     if not any((CACHE / "apt" / arch / "lists").glob("*_Packages*")):
         apt(arch, "apt-get", "-q", "update")
 
 
-def depends(arch, package):
-    """The first package that a meta package depends on."""
+def depends(arch: str, package: str) -> str:
+    """Return the first package that a metapackage depends on; raise LookupError if there is none."""
     update(arch)
     for line in apt(arch, "apt-cache", "depends", "--important", package).splitlines():
         if line.strip().startswith("Depends:"):
@@ -43,19 +47,19 @@ def depends(arch, package):
     raise LookupError(f"{package} depends on nothing")
 
 
-def unpacked(arch, *packages):
-    """A folder with the files of the packages (of exactly these, without their dependencies)."""
+def unpacked(arch: str, *packages: str) -> Path:
+    """Return a directory with the files of exactly these packages, without their dependencies."""
     update(arch)
     target = CACHE / "root" / arch
     for package in packages:
         done = CACHE / "root" / f"{arch}.{package}.done"
         if done.exists():
             continue
-        folder = CACHE / "debs" / arch / package
-        folder.mkdir(parents=True, exist_ok=True)
-        apt(arch, "apt-get", "-q", "download", package, cwd=folder)
+        directory = CACHE / "debs" / arch / package
+        directory.mkdir(parents=True, exist_ok=True)
+        apt(arch, "apt-get", "-q", "download", package, cwd=directory)
         target.mkdir(parents=True, exist_ok=True)
-        for file in folder.glob("*.deb"):
+        for file in directory.glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", file, target], check=True)
             file.unlink()
         done.touch()
@@ -63,7 +67,4 @@ def unpacked(arch, *packages):
 
 
 if __name__ == "__main__":
-    import sys
-
-    print(unpacked(sys.argv[1], *sys.argv[2:]))
-    os.sync()
+    print(unpacked(*sys.argv[1:]))

@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The probe on the machine at hand: one answer however often it is asked, bounded time, nothing left behind."""
+"""The probe on this machine: the same answer in every run, in bounded time, with nothing left behind."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
-import pathlib
 import signal
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.module_utils.kvm import abi, probe
 from ansible.module_utils.kvm.facts import gather
 
 pytestmark = pytest.mark.usefixtures("real_kvm")
-ALONE = pathlib.Path(__file__).with_name("alone.py")
+ALONE = Path(__file__).with_name("alone.py")
 EXACT = {"real_hello", "long_hello", "exception", "sse2", "popcnt", "cmpxchg16b", "avx", "msr", "mmu"}
+# These tests are about the answer, not the time: on a busy computer, a run may have to wait for a processor.
+UNHURRIED = 30
+IMPORT = f"""
+import sys, os, json, time
+sys.path.insert(0, {str(ALONE.parent)!r})
+import alone
+alone.import_path({str(ALONE.parents[2] / "module_utils")!r})
+"""
 
 
-def expected_class():
-    """What this machine must say, from a source that the probe does not use."""
+def expected_class() -> str:
+    """Return the class that this machine must have, from a source that the probe does not use."""
     if os.path.exists("/sys/module/kvm_pvm"):
         return "emulated"  # a software backend, whatever the processor is
     if os.uname().machine in ("x86_64", "aarch64"):
@@ -31,31 +42,42 @@ def expected_class():
     return "unmeasured"
 
 
-def children():
-    return set(pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+def children() -> set[str]:
+    """Return the children of this process."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
-def our_machines():
-    """Open KVM files of this process and of others that were forked from it, orphans too."""
-    ours, found = pathlib.Path("/proc/self/cmdline").read_bytes(), set()
+def our_machines() -> set[str]:
+    """Return the open KVM files of this process and of processes forked from it, orphans included."""
+    ours, found = Path("/proc/self/cmdline").read_bytes(), set()
     for link in glob.glob("/proc/[0-9]*/fd/*"):
         try:
             if os.readlink(link).startswith("anon_inode:kvm"):
-                found |= {link} if pathlib.Path(link).parents[1].joinpath("cmdline").read_bytes() == ours else set()
+                found |= {link} if Path(link).parents[1].joinpath("cmdline").read_bytes() == ours else set()
         except OSError:
             pass
     return found
 
 
-def modules():
+def modules() -> set[str]:
+    """Return the loaded modules of the kernel."""
     try:
-        return {line.split()[0] for line in pathlib.Path("/proc/modules").read_text().splitlines()}
+        return {line.split()[0] for line in Path("/proc/modules").read_text().splitlines()}
     except OSError:
         return set()
 
 
-# This is about the answer, not the time: on a computer that others use too, a run may have to wait for a processor.
-UNHURRIED = 30
+@contextlib.contextmanager
+def busy(for_each_processor: int) -> Iterator[None]:
+    """Keep every processor busy with so many processes."""
+    count = for_each_processor * (os.cpu_count() or 1)
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def test_twenty_runs_give_one_answer():
@@ -66,25 +88,20 @@ def test_twenty_runs_give_one_answer():
 
 
 def test_answer_stays_under_load():
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
-    try:
+    with busy(3):
         runs = [probe.probe(deadline=UNHURRIED) for _ in range(20)]
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
     assert {run["class"] for run in runs} == {expected_class()}, [run["reason"] for run in runs]
 
 
 def test_cost():
-    """In process, as a module does it: the facts, the probe and two users."""
+    """The facts, the probe and two users, in this process as in a module."""
     costs = []
     for _ in range(15):
         if os.getloadavg()[0] > (os.cpu_count() or 1):
             break
         costs.append(gather(users=["root", "nobody"])["seconds"])
     if len(costs) < 15:
-        pytest.skip("this machine is busy with other work (load above its processors): a cost would mean nothing")
+        pytest.skip("this machine is busy with other work (load above its processors): a cost would not be meaningful")
     assert statistics.median(costs) < 0.5
     assert max(costs) < 2.5
 
@@ -99,8 +116,8 @@ def test_nothing_is_left_behind():
     assert modules() == loaded
 
 
-def endless_guest(give_up, before=lambda: None):
-    """What comes of a guest that never answers, with a patience of 0.25 s CPU time."""
+def endless_guest(give_up: float, before: Callable[[], object] = lambda: None) -> dict[str, Any]:
+    """Return how a guest that never answers is stopped, after 0.25 s of CPU time or `give_up` seconds."""
     if os.uname().machine != "x86_64":
         pytest.skip("the program is x86-64")
     from ansible.module_utils.kvm.guest import Pace
@@ -117,26 +134,21 @@ def endless_guest(give_up, before=lambda: None):
     return probe.in_child(work, 30)
 
 
-def test_guest_that_never_answers_is_given_up():
-    said = endless_guest(give_up=20)
-    assert (said["exit"], said["starved"]) == ("TIMEOUT", False)
-    assert 0.25 <= said["cpu_seconds"] < 0.5
+def test_a_guest_that_never_answers_is_stopped():
+    stopped = endless_guest(give_up=20)
+    assert (stopped["exit"], stopped["starved"]) == ("TIMEOUT", False)
+    assert 0.25 <= stopped["cpu_seconds"] < 0.5
 
 
-def test_guest_that_may_not_run_is_not_blamed():
-    """Of lowest priority beside busy processes, the guest gets next to no CPU time before it has to give up."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
-    try:
-        said = endless_guest(0.6, lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)))
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
-    assert (said["exit"], said["starved"]) == ("TIMEOUT", True), said
+def test_a_guest_without_cpu_time_is_starved_not_hanging():
+    """With the lowest priority among busy processes, the guest gets almost no CPU time before its end."""
+    with busy(2):
+        stopped = endless_guest(0.6, lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)))
+    assert (stopped["exit"], stopped["starved"]) == ("TIMEOUT", True), stopped
 
 
 @pytest.mark.parametrize("how", ["sleeps", "spins", "ignores signals"])
-def test_child_that_hangs_is_killed_in_time(how):
+def test_a_child_that_hangs_is_killed_in_time(how):
     def work(report):
         report("sse2")
         if how == "ignores signals":
@@ -154,50 +166,42 @@ def test_child_that_hangs_is_killed_in_time(how):
     assert children() == before
 
 
-def test_host_that_is_too_busy_is_not_taken_for_a_hang():
-    """A probe that hardly runs before its deadline claims nothing, neither a hang nor emulation."""
+def test_a_busy_host_is_not_taken_for_a_hang():
+    """A probe that hardly runs before its deadline reports neither a hang nor emulation."""
 
     def work(report):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         while True:
             report("busy")
 
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
-    try:
+    with busy(2):
         answer = probe.in_child(work, 0.6)
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
     assert (answer["failed_step"], answer["starved"]) == ("deadline", True)
     assert probe.classify(answer)[0] == "unmeasured"
 
 
-def test_child_that_dies_is_told():
+def test_a_child_that_dies_is_reported():
     answer = probe.in_child(lambda report: os.kill(os.getpid(), signal.SIGSEGV), 1)
     assert answer["failed_step"] == "child"
 
 
-def test_whole_probe_keeps_a_short_deadline():
-    """A deadline shorter than the measurements: what was reached is told, and time is kept."""
+def test_a_deadline_shorter_than_the_measurements_is_kept():
+    """The result has what was measured until then."""
     start = time.perf_counter()
     answer = probe.probe(slice_seconds=0.5, deadline=0.4)
     assert time.perf_counter() - start < 1.5
     assert answer["class"] in ("unusable", "unmeasured", expected_class())
 
 
-def test_child_dies_with_its_parent():
-    code = (
-        "import sys, os, time\n"
-        f"sys.path.insert(0, {str(ALONE.parent)!r})\n"
-        f"import alone; alone.import_path({str(ALONE.parents[2] / 'module_utils')!r})\n"
+def test_a_child_dies_with_its_parent(tmp_path):
+    code = IMPORT + (
         "from ansible.module_utils.kvm import probe\n"
         "def work(report):\n"
         "    open(sys.argv[1], 'w').write(str(os.getpid()))\n"
         "    time.sleep(30)\n"
         "probe.in_child(work, 20)\n"
     )
-    note = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"kvm-child-{os.getpid()}"
+    note = tmp_path / "child"
     parent = subprocess.Popen([sys.executable, "-c", code, str(note)])
     try:
         for _ in range(200):
@@ -209,10 +213,7 @@ def test_child_dies_with_its_parent():
         parent.kill()
         parent.wait()
         for _ in range(200):
-            if (
-                not os.path.exists(f"/proc/{child}")
-                or "\nState:\tZ" in pathlib.Path(f"/proc/{child}/status").read_text()
-            ):
+            if not os.path.exists(f"/proc/{child}") or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text():
                 break
             time.sleep(0.02)
         else:
@@ -220,15 +221,11 @@ def test_child_dies_with_its_parent():
     finally:
         parent.kill()
         parent.wait()
-        note.unlink(missing_ok=True)
 
 
 def test_output_is_not_held_open_by_a_stuck_child():
-    """Ansible waits until the output is closed: the child must not hold it."""
-    code = (
-        "import sys, os, time\n"
-        f"sys.path.insert(0, {str(ALONE.parent)!r})\n"
-        f"import alone; alone.import_path({str(ALONE.parents[2] / 'module_utils')!r})\n"
+    """Ansible waits until the output is closed, so the child must not keep it open."""
+    code = IMPORT + (
         "from ansible.module_utils.kvm import probe\n"
         "probe._reap = lambda child, kill: None\n"  # as if the kernel could not kill it,
         "sys.modules['ctypes'] = None\n"  # neither now nor when its parent is gone
@@ -241,7 +238,7 @@ def test_output_is_not_held_open_by_a_stuck_child():
 
 
 @pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.12", "3.13"])
-def test_other_pythons(version):
+def test_other_versions_of_python_give_the_same_answer(version):
     found = sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python3")))
     found += [path for path in (f"/usr/bin/python{version}", f"/usr/local/bin/python{version}") if os.path.exists(path)]
     if not found:
@@ -253,12 +250,9 @@ def test_other_pythons(version):
     assert not answer["facts"]["errors"]
 
 
-def test_without_ctypes_nothing_is_claimed():
-    code = (
-        "import sys, json\n"
+def test_without_ctypes_the_result_is_unmeasured():
+    code = IMPORT + (
         "sys.modules['ctypes'] = None\n"
-        f"sys.path.insert(0, {str(ALONE.parent)!r})\n"
-        f"import alone; alone.import_path({str(ALONE.parents[2] / 'module_utils')!r})\n"
         "from ansible.module_utils.kvm import evaluate, facts\n"
         "found = facts.gather(users=[])\n"
         "print(json.dumps([found['probe'], evaluate.evaluate(found, {})]))\n"

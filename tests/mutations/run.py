@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".lab", ".cache", ".ansible", "__pycache__", "trees")
+LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".lab", ".cache", ".ansible", "__pycache__")
 BEHAVIOR = "test_catalogue test_layout test_host_plan test_host_state test_host_values test_layers"
 BEHAVIOR += " test_formats test_cloud_model test_cloud_urls test_cloud_inventory"
 STORED = (
@@ -68,8 +68,8 @@ def main() -> int:
     mutations = yaml.safe_load(Path(__file__).with_name("mutations.yml").read_text(encoding="utf-8"))
     wanted = [row for row in mutations if not sys.argv[1:] or any(word in row["name"] for word in sys.argv[1:])]
     unnoticed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        tree = copy_tree(Path(folder) / "tree")
+    with tempfile.TemporaryDirectory() as directory:
+        tree = copy_tree(Path(directory) / "tree")
         found = find_red(tree)
         if found:
             raise SystemExit(f"{found} is red without any change; repair it first")

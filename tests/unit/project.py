@@ -23,7 +23,7 @@ if str(ROOT / "module_utils") not in ansible.module_utils.__path__:  # golden.py
 
 from ansible.module_utils.cloud.model import PLATFORM, cloud_model  # noqa: E402
 from ansible.module_utils.config import formats, host_values, layers  # noqa: E402
-from ansible.module_utils.plan.host_plan import Component  # noqa: E402, F401  documents are made of it
+from ansible.module_utils.plan.component import Component, Place  # noqa: E402, F401  for docs/generate.py
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

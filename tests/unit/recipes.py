@@ -150,15 +150,28 @@ dashboard_component:
 
 One service, `web`: packages, settings, a link to its site, steps, a unit with its readiness check.
 """,
+    "roles/dashboard/meta/main.yml": """\
+---
+galaxy_info:
+  author: nova-ansible contributors
+  description: A web interface
+  license: Apache-2.0
+  min_ansible_version: "2.19"
+  platforms:
+    - name: Debian
+      versions: [trixie]
+  galaxy_tags: [openstack]
+""",
     "roles/deploy_plan/vars/main.yml": [
         ("# The group whose first host", '  dashboard: "{{ dashboard_component }}"\n'),
         ("  nova: nova_controllers\n", "  dashboard: dashboard\n"),
     ],
     "roles/deploy_plan/meta/main.yml": [("  - nova_client\n", "  - dashboard\n")],
+    "docs/layout.md": [("`neutron`, `nova`, `nova_client` |", "`dashboard`, ")],
 }
 
 RECIPES = {
-    "Add a service of Nova": SERVICE,
+    "Add a Nova service": SERVICE,
     "Add a variable": VARIABLE,
     "Add a release": RELEASE,
     "Add a platform component": COMPONENT,

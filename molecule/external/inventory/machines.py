@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's inventory as somebody sees it to whom the platform is addresses only: its groups are empty.
+"""The lab's inventory without the machine of the platform: the groups of the platform are empty.
 
-This somebody also calls hosts by names of his own, which are not those that the hosts have.
+The hosts have inventory names that are not their host names.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ LAB = Path(__file__).resolve().parents[3] / "inventory/lab/lab.py"
 
 
 def main() -> None:
+    """Print the inventory."""
     known = json.loads(subprocess.run([str(LAB)], stdout=subprocess.PIPE, check=True).stdout)
     platform = set(known["mariadb"]["hosts"])
     for group in known.values():

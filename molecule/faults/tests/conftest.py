@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A way to see that a refusal says why, and leaves the machines as they were."""
+"""Check that a refused run gives its reason and does not change the machines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATE = (
 
 @pytest.fixture
 def refusal(playbook, machines, secrets_in):
-    """Return refuse(*arguments, inventory): what a run that refuses says; it must change nothing.
+    """Return refuse(*arguments, inventory): the output of a run that must fail and change nothing.
 
     Which hosts it is about is part of what it says.
     """
@@ -26,7 +26,7 @@ def refusal(playbook, machines, secrets_in):
         assert done.changed == set()
         assert secrets_in(done.output) == []
         assert "Traceback" not in done.output
-        assert done.said, f"it failed without a reason:\n{done.output[-3000:]}"
-        return " ".join(" ".join(done.said.values()).split())
+        assert done.failures, f"it failed without a reason:\n{done.output[-3000:]}"
+        return " ".join(" ".join(done.failures.values()).split())
 
     return refuse

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad input in the inventory: named with its value and what to do, before anything changes."""
+"""Bad input in the inventory is reported with its value and a remedy, before anything changes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ VARIABLES = {
     ),
     "unknown component": (
         {"nova_controller_services": [*SERVICES, "frobnicator"]},
-        ["nova_controller_services names frobnicator; the catalog has api, metadata, conductor, scheduler, "],
+        ["nova_controller_services has frobnicator; choose from api, metadata, conductor, scheduler, "],
     ),
     "cert": (
         {"nova_controller_services": [*SERVICES, "cert"]},
-        ["cert is not part of epoxy", "the last release with it was ocata", "410 Gone", "Take it out of"],
+        ["cert is not part of epoxy", "the last release with it was ocata", "410 Gone", "Remove it from"],
     ),
     "consoleauth": (
         {"nova_controller_services": [*SERVICES, "consoleauth"]},
@@ -106,16 +106,16 @@ VARIABLES = {
         {"config_overrides": {NOVA: {"libvirt": {"cpu_mode": {"a": "b"}}}, "nova.conf": {}}},
         [
             "config_overrides of extra variables (--extra-vars): /etc/nova/nova.conf: [libvirt] cpu_mode holds a dict",
-            "nova.conf is no absolute path of a file, such as /etc/nova/nova.conf",
+            "nova.conf is not the absolute path of a file, such as /etc/nova/nova.conf",
         ],
     ),
     "too little memory": (
         {"preflight_min_memory_mb": 99999999},
-        ["MiB of memory, at least 99999999 MiB wanted"],
+        ["MiB of memory, at least 99999999 MiB required"],
     ),
     "too little disk": (
         {"preflight_min_disk_mb": 99999999},
-        ["MiB free below /var, at least 99999999 MiB wanted"],
+        ["MiB free below /var, at least 99999999 MiB required"],
     ),
     "clock": (
         {"preflight_max_clock_skew": 0},
@@ -218,7 +218,7 @@ def test_a_bad_inventory_is_refused(edit, refusal, inventory):
     assert "tooshort" not in said
 
 
-def test_the_problem_of_a_host_is_told_of_that_host_alone(refusal, inventory):
+def test_a_problem_of_one_host_is_reported_for_that_host_only(refusal, inventory):
     said = refusal(inventory=inventory(mistype_an_option_of_one_host))
     assert "controller1: host" not in said and said.count("cpu_modell") == 1
 
@@ -238,7 +238,7 @@ def test_a_mistyped_option_is_named_with_its_layer_and_its_file(path, layer, ref
     assert ("controller1: cloud" in said) == (layer == "cloud (group all)"), said
 
 
-def test_a_wiring_of_an_earlier_version_is_refused(refusal, inventory, tmp_path):
+def test_wiring_yml_of_an_earlier_version_is_refused(refusal, inventory, tmp_path):
     variables = {"group_vars/all/wiring.yml": {"nova_broker": {}, "cloud_broker": {}, "nova_release": "epoxy"}}
     said = refusal(inventory=inventory(lambda known: None, variables))
     path = f"{tmp_path}/inventory/group_vars/all/wiring.yml"
@@ -246,7 +246,7 @@ def test_a_wiring_of_an_earlier_version_is_refused(refusal, inventory, tmp_path)
     assert "remove it from the inventory" in said
 
 
-def test_options_of_the_release_pass_where_nothing_is_installed(playbook, machines):
+def test_options_of_the_release_are_accepted_on_a_blank_machine(playbook, machines):
     assert not any(host.package("python3-nova").is_installed for host in machines.values())
     options = {
         NOVA: {
@@ -266,12 +266,12 @@ def test_options_of_the_release_pass_where_nothing_is_installed(playbook, machin
     assert done.rc == 0, done.output[-2000:]
 
 
-def test_a_time_zone_is_no_difference_of_clocks(playbook):
+def test_a_time_zone_is_not_a_wrong_clock(playbook):
     done = playbook("preflight.yml", TZ="America/New_York")
     assert done.rc == 0, done.output[-2000:]
 
 
-def test_every_bad_variable_is_named_at_once(refusal):
+def test_every_bad_variable_is_in_one_message(refusal):
     bad = {"nova_api_workers": "many", "config_overrides": "text", "nova_broker": {}, "nova_config": {}}
     said = refusal("--extra-vars", json.dumps({**bad, "nova_release": "yoda"}))
     assert "The inventory has 5 problems" in said
@@ -279,18 +279,18 @@ def test_every_bad_variable_is_named_at_once(refusal):
     assert len(re.findall(r"The inventory has", said)) == 1, "in one message"
 
 
-def test_every_problem_of_every_host_is_named_at_once(refusal):
+def test_every_problem_of_every_host_is_in_one_message(refusal):
     unknown, wrong = {"DEFAULT": {"my_ipp": "x"}}, {"a": {"b": 1}}
     options = {NOVA: unknown, "/etc/nova/nova.cnf": wrong, "/etc/nova/api-paste.ini": wrong}
     said = refusal("--extra-vars", json.dumps({"config_overrides": options, "preflight_min_memory_mb": 99999999}))
     for host in ("controller1", "compute1"):
         assert f"{host}: extra variables, --extra-vars: [DEFAULT] my_ipp" in said
-        assert re.search(rf"{host}: \d+ MiB of memory, at least 99999999 MiB wanted", said), said
+        assert re.search(rf"{host}: \d+ MiB of memory, at least 99999999 MiB required", said), said
         assert f"{host}: /etc/nova/api-paste.ini: layer" in said
     assert "config_overrides names /etc/nova/nova.cnf, but no host" in said
 
 
-def test_a_group_that_is_left_out_is_an_empty_one(playbook, inventory):
+def test_a_missing_group_counts_as_empty(playbook, inventory):
     external = {"cloud_external": {"glance": {"url": "http://192.0.2.1:9292"}}}
 
     def leave_glance_out(known: dict) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines that cannot do their part: named with what they lack, before anything changes."""
+"""Machines that do not meet the requirements are named with what is missing, before anything changes."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_a_host_whose_name_does_not_resolve_is_refused(refusal, spoil):
     assert said in refusal()
 
 
-def test_two_hosts_that_call_themselves_the_same_are_refused(refusal, spoil):
+def test_two_hosts_with_the_same_host_name_are_refused(refusal, spoil):
     spoil("compute1", "hostname controller1", "hostname compute1")
     said = refusal()
-    assert "controller1 and compute1 both call themselves controller1" in said
+    assert "controller1 and compute1 are both called controller1" in said
     assert "hostnamectl hostname NAME" in said
 
 
@@ -56,7 +56,7 @@ def test_a_mirror_that_does_not_answer_is_named(refusal, spoil):
     assert "cannot be reached" in said and "/etc/apt/sources.list" in said
 
 
-def test_a_port_that_something_else_holds_is_named_with_its_holder(refusal, spoil, machines):
+def test_a_port_in_use_is_named_with_the_program_that_uses_it(refusal, spoil, machines):
     spoil(
         "controller1",
         "systemd-run --quiet --collect --unit=intruder python3 -m http.server 9292",
@@ -67,24 +67,24 @@ def test_a_port_that_something_else_holds_is_named_with_its_holder(refusal, spoi
     assert "controller1: port 9292 is already taken by python3 (intruder.service); stop it" in said
 
 
-def test_somebody_who_is_not_root_is_told_so(refusal, spoil, inventory):
+def test_a_user_who_is_not_root_is_refused(refusal, spoil, inventory):
     spoil(
         "compute1",
-        "useradd --create-home somebody && mkdir --mode=700 ~somebody/.ssh"
-        " && cp /root/.ssh/authorized_keys ~somebody/.ssh/ && chown --recursive somebody: ~somebody/.ssh",
-        "userdel --force --remove somebody 2>/dev/null; ! id somebody 2>/dev/null",
+        "useradd --create-home operator && mkdir --mode=700 ~operator/.ssh"
+        " && cp /root/.ssh/authorized_keys ~operator/.ssh/ && chown --recursive operator: ~operator/.ssh",
+        "userdel --force --remove operator 2>/dev/null; ! id operator 2>/dev/null",
     )
 
-    def log_in_as_somebody(known: dict) -> None:
+    def log_in_as_operator(known: dict) -> None:
         host = known["_meta"]["hostvars"]["compute1"]
-        host.update(ansible_user="somebody", ansible_become=False)
+        host.update(ansible_user="operator", ansible_become=False)
         host["ansible_ssh_common_args"] = "-o ControlPath=none " + host["ansible_ssh_common_args"]  # that one is root's
 
-    said = refusal(inventory=inventory(log_in_as_somebody))
+    said = refusal(inventory=inventory(log_in_as_operator))
     assert "compute1: not root (uid " in said and "ansible_become: true" in said
 
 
-def test_an_unreachable_host_is_named_and_the_others_are_unharmed(refusal, inventory):
+def test_an_unreachable_host_is_named_and_the_others_are_unchanged(refusal, inventory):
     def add_a_host(known: dict) -> None:
         hosts = known["_meta"]["hostvars"]
         hosts["compute2"] = {**hosts["compute1"], "ansible_host": "10.77.0.22", "management_address": "10.77.0.22"}
@@ -96,8 +96,8 @@ def test_an_unreachable_host_is_named_and_the_others_are_unharmed(refusal, inven
     assert "controller1: " not in said and "compute1: " not in said
 
 
-def test_a_clock_that_is_off_is_measured(module):
-    """The machines here share this computer's clock; so it is the control node that tells another time."""
+def test_a_wrong_clock_is_measured(module):
+    """The machines share this computer's clock, so the control node gives another time."""
     rows = module("all", "host_check", f"now={time.time() - 86400}")
     for host in ("controller1", "compute1"):
         (problem,) = rows[host]["problems"]
@@ -108,7 +108,7 @@ def test_a_clock_that_is_off_is_measured(module):
         assert 86400 <= int(found.group(1)) < 86400 + 300
 
 
-def test_everything_that_is_wrong_with_a_host_is_named_at_once(refusal):
+def test_every_problem_of_a_host_is_in_one_message(refusal):
     said = refusal("--extra-vars", json.dumps({"preflight_min_memory_mb": 99999999, "preflight_min_disk_mb": 99999999}))
     assert "MiB of memory" in said and "MiB free below /var" in said
     for host in ("controller1", "compute1"):

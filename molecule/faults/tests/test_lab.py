@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab itself: it refuses what cannot be, and leaves nothing when it goes."""
+"""The lab refuses impossible requests, and leaves nothing behind when it is removed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NAME = "mf-gone"
 HOME = ROOT / ".lab" / NAME
 
 
-def names(folder: str, pattern: str = "*") -> set:
-    return {str(path) for path in Path(folder).glob(pattern)}
+def names(directory: str, pattern: str = "*") -> set:
+    return {str(path) for path in Path(directory).glob(pattern)}
 
 
 def traces() -> dict:
-    """Everything on this computer that says it belongs to that lab, wherever it is kept."""
+    """Return everything on this computer that belongs to the lab."""
     commands, roots = [], []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -28,7 +28,9 @@ def traces() -> dict:
         except OSError:
             continue
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    outside = [path for folder in ("/run", "/etc", "/tmp", "/var/lib", "/var/tmp", "/root") for path in walk(folder)]
+    outside = [
+        path for directory in ("/run", "/etc", "/tmp", "/var/lib", "/var/tmp", "/root") for path in walk(directory)
+    ]
     return {
         "processes": sorted(line for line in commands if NAME in line and "pytest" not in line),
         "processes inside": sorted(root for root in roots if NAME in root),
@@ -36,21 +38,21 @@ def traces() -> dict:
         "namespaces": sorted(path for path in names("/run/netns") if NAME in path),
         "control groups": sorted(path for path in walk("/sys/fs/cgroup") if NAME in path),
         "files outside .lab": sorted(path for path in outside if NAME in path),
-        "its folder": sorted(names(str(ROOT / ".lab"), f"{NAME}*")),
+        "its directory": sorted(names(str(ROOT / ".lab"), f"{NAME}*")),
     }
 
 
-def walk(folder: str) -> list:
+def walk(directory: str) -> list:
     found = []
-    for place, folders, files in os.walk(folder):
-        if ".lab" in folders:
-            folders.remove(".lab")
-        found += [os.path.join(place, name) for name in (*folders, *files)]
+    for place, directories, files in os.walk(directory):
+        if ".lab" in directories:
+            directories.remove(".lab")
+        found += [os.path.join(place, name) for name in (*directories, *files)]
     return found
 
 
 def devices() -> set:
-    """The network devices of this computer's own namespace."""
+    """Return the network devices of this computer's network namespace."""
     return names("/sys/class/net")
 
 
@@ -65,14 +67,14 @@ def devices() -> set:
         ({"LAB_NAME": "../etc"}, "LAB_NAME is '../etc'; use 1 to 12 characters"),
     ],
 )
-def test_a_lab_that_cannot_be_is_refused(playbook, variables, words):
+def test_an_impossible_lab_is_refused(playbook, variables, words):
     done = playbook("lab.yml", **{"LAB_NAME": NAME, "LAB_LAYOUT": "allinone", **variables})
     assert done.rc != 0
     assert words in " ".join(done.output.split())
     assert not HOME.exists()
 
 
-def test_a_lab_leaves_nothing(playbook):
+def test_a_removed_lab_leaves_nothing_behind(playbook):
     before = devices()
     assert {kind: found for kind, found in traces().items() if found} == {}
     wanted = {"LAB_NAME": NAME, "LAB_LAYOUT": "allinone"}
@@ -80,7 +82,7 @@ def test_a_lab_leaves_nothing(playbook):
         made = playbook("lab.yml", "--extra-vars", "lab_check_memory=false", **wanted)  # nothing is deployed on it
         assert made.rc == 0, made.output[-2000:]
         up = traces()
-        for kind in ("processes", "mounts", "namespaces", "its folder"):
+        for kind in ("processes", "mounts", "namespaces", "its directory"):
             assert up[kind], f"a living lab has {kind}: the search must see them"
     finally:
         gone = playbook("lab_down.yml", **wanted)
@@ -89,7 +91,7 @@ def test_a_lab_leaves_nothing(playbook):
     assert devices() == before
 
 
-def test_taking_down_what_is_not_there_is_no_change(playbook):
+def test_removing_a_lab_that_does_not_exist_changes_nothing(playbook):
     gone = playbook("lab_down.yml", LAB_NAME=NAME)
     assert gone.rc == 0
     assert gone.changed == set()

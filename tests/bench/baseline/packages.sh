@@ -16,7 +16,7 @@ declare -A packages=(
 export DEBIAN_FRONTEND=noninteractive
 apt() { apt-get --yes --quiet=1 --no-install-recommends --option=Dpkg::Use-Pty=0 "$@"; }
 
-# What both contestants get before the clock starts: fresh lists, and every package in the cache outside of the machine.
+# Preparation of both sides, before the measurement: fresh lists, and every package in the cache outside of the machine.
 download() {
   apt update
   # shellcheck disable=SC2086  # a list of words

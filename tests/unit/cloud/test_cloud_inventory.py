@@ -77,13 +77,13 @@ def test_a_good_inventory_has_no_problem():
         ({"nova_release": "yoda"}, "nova_release is yoda; choose one of zed, epoxy"),
         (
             {"nova_controller_services": ["api", "frobnicator"]},
-            "nova_controller_services names frobnicator; the catalog has api, metadata, conductor, scheduler, "
+            "nova_controller_services has frobnicator; choose from api, metadata, conductor, scheduler, "
             "novncproxy, compute",
         ),
         (
             {"nova_controller_services": ["api", "cert"]},
-            "cert is not part of epoxy: the last release with it was ocata. Instead: nothing: EC2 certificates left "
-            "Nova, and its API answers 410 Gone. Take it out of nova_controller_services",
+            "cert is not part of epoxy: the last release with it was ocata. Instead: none, Nova no longer has EC2 "
+            "certificates, and its API returns 410 Gone. Remove it from nova_controller_services",
         ),
         (
             {"nova_virt_type": None},
@@ -109,8 +109,8 @@ def test_a_good_inventory_has_no_problem():
         ),
         (
             {"nova_service_password": ..., "nova_database_password": ""},
-            "Missing secrets: nova_database_password, nova_service_password. Run ansible-playbook "
-            "playbooks/secrets.yml with this inventory; it writes those that are missing and touches no other",
+            "Missing secrets: nova_database_password, nova_service_password; run ansible-playbook "
+            "playbooks/secrets.yml with this inventory, which writes the missing ones and changes no other",
         ),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_key_that_was_renamed_is_refused_with_its_new_name_only():
 def test_a_wiring_that_is_still_there_is_one_problem():
     assert problems(wiring={"/inventory/group_vars/all/wiring.yml": {"nova_broker", "cloud_broker"}}) == [
         "/inventory/group_vars/all/wiring.yml belongs to an earlier version and still defines 2 variables, "
-        "cloud_broker among them; remove it from the inventory: the roles compute what it held"
+        "cloud_broker among them; remove it from the inventory: the roles compute their values"
     ]
 
 
@@ -169,7 +169,7 @@ def test_many_hosts_are_counted():
 
 def test_nova_services_are_checked_where_a_host_has_its_own():
     found = problems(hosts={"compute2": {"nova_controller_services": ["frobnicator"]}})
-    assert [sentence.split(";")[0] for sentence in found] == ["compute2: nova_controller_services names frobnicator"]
+    assert [sentence.split(";")[0] for sentence in found] == ["compute2: nova_controller_services has frobnicator"]
 
 
 def test_a_secret_that_differs_between_hosts_is_named_without_its_value():
@@ -186,7 +186,7 @@ def test_a_group_without_hosts_is_named_with_what_to_do(hosts):
         del inventory.groups["keystone"], inventory.groups["nova_computes"]
     assert inventory_problems(inventory, CATALOGS) == [
         "nova_computes has no host; name its hosts in the inventory",
-        "keystone has no host; name its hosts in the inventory, or say where yours is: cloud_external.keystone",
+        "keystone has no host; name its hosts in the inventory, or set cloud_external.keystone for your own",
     ]
 
 
@@ -196,15 +196,16 @@ def test_a_group_may_be_empty_where_cloud_external_has_the_service():
 
 def test_a_service_is_either_ours_or_yours():
     assert problems(cloud={"cloud_external": {"glance": {"url": "http://g:9292"}}}) == [
-        "glance has hosts (controller1), but cloud_external.glance says that yours is used; empty the group, or "
-        "take it out of cloud_external"
+        "glance has hosts (controller1), but cloud_external.glance is set too; empty the group, or remove it from "
+        "cloud_external"
     ]
 
 
 @pytest.mark.parametrize("group", [name for name in GROUPS if name != "nova_computes"])
 def test_a_service_without_high_availability_has_one_host(group):
     assert problems(groups={group: ["controller1", "compute1"]}) == [
-        f"{group} has 2 hosts (controller1, compute1); name one: several need high availability, which is not there yet"
+        f"{group} has 2 hosts (controller1, compute1); keep one: several would need high availability, which is not "
+        "supported yet"
     ]
 
 
@@ -291,7 +292,7 @@ def test_overrides_of_the_right_shape_pass():
     ("files", "sentence"),
     [
         ("text", "it must map the absolute path of a file to its options"),
-        ({"nova.conf": {}}, "nova.conf is no absolute path of a file, such as /etc/nova/nova.conf"),
+        ({"nova.conf": {}}, "nova.conf is not the absolute path of a file, such as /etc/nova/nova.conf"),
         ({"/etc/x": HIDDEN}, "/etc/x must hold {section: {option: value}}, or {option: value} in a flat file"),
         (
             {"/etc/x": {"DEFAULT": {"debug": {"a": HIDDEN}}}},

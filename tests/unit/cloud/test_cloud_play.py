@@ -237,7 +237,7 @@ def test_a_wiring_that_is_still_linked_is_refused_in_one_sentence(play):
     link.symlink_to(play.folder / "wiring.yml")
     assert refused(play.run()) == [
         f"{link} belongs to an earlier version and still defines 3 variables, cloud_broker among them; remove it from "
-        "the inventory: the roles compute what it held"
+        "the inventory: the roles compute their values"
     ]
 
 
@@ -386,6 +386,6 @@ def test_bad_overrides_are_named_with_file_and_line(layered):
     assert refused(layered.run()) == [
         "compute1: config_overrides cannot be rendered: 'nobody_knows' is undefined (host compute1, "
         "inventory/host_vars/compute1.yml:1)",
-        f"{place}: nova.conf is no absolute path of a file, such as /etc/nova/nova.conf",
+        f"{place}: nova.conf is not the absolute path of a file, such as /etc/nova/nova.conf",
         f"{place}: nova.conf must hold {{section: {{option: value}}}}, or {{option: value}} in a flat file",
     ]

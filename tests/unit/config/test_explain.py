@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an option comes from: value, layer, source and what it overrode, by host, without secrets."""
+"""Where an option comes from: value, layer, source and overridden values, by host, without secrets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ PLANS = {
 }
 
 
-def test_a_value_has_its_layer_its_source_and_what_it_overrode_and_equal_hosts_go_together():
+def test_a_value_has_its_layer_its_source_and_what_it_overrides_and_equal_hosts_share_an_answer():
     assert explain(PLANS, "vnc.server_listen") == [
         "controller1, controller2: /etc/nova/nova.conf",
         "  vnc.server_listen = 10.0.0.11",
@@ -75,7 +75,7 @@ def test_a_value_has_its_layer_its_source_and_what_it_overrode_and_equal_hosts_g
     ]
 
 
-def test_a_removal_a_list_and_a_value_that_the_host_decides_are_told():
+def test_a_removal_a_list_and_a_value_that_the_host_decides_are_explained():
     assert explain({"h": PLANS["compute1"]}, "vnc.gone")[1:] == [
         "  vnc.gone: removed by group nova_computes (group nova_computes.yml:7)",
         "    instead of 1 from nova (nova.yml:7)",
@@ -85,23 +85,23 @@ def test_a_removal_a_list_and_a_value_that_the_host_decides_are_told():
         "    from group nova_computes (group nova_computes.yml:7)",
         "    instead of [a, b] from nova (nova.yml:7)",
     ]
-    told = explain({"h": PLANS["compute1"], "c": PLANS["controller1"]}, "conductor.workers")
-    assert "    instead of decided on the host: cpus / 2, at least 1 from nova (nova.yml:7)" in told
-    assert "  conductor.workers = decided on the host: cpus / 2, at least 1" in told
+    answer = explain({"h": PLANS["compute1"], "c": PLANS["controller1"]}, "conductor.workers")
+    assert "    instead of decided on the host: cpus / 2, at least 1 from nova (nova.yml:7)" in answer
+    assert "  conductor.workers = decided on the host: cpus / 2, at least 1" in answer
 
 
-def test_a_flat_file_has_options_without_section_and_a_file_alone_has_all_of_them():
+def test_options_without_sections_are_explained_and_a_file_alone_explains_all_its_options():
     assert explain(PLANS, "-m") == [
         "controller1, controller2, compute1: /etc/memcached.conf",
         "  -m = 64",
         "    from memcached (memcached.yml:7)",
     ]
-    told = explain(PLANS, file="/etc/nova/nova.conf")
-    assert [line for line in told if not line.startswith(" ")] == [
+    answer = explain(PLANS, file="/etc/nova/nova.conf")
+    assert [line for line in answer if not line.startswith(" ")] == [
         "controller1, controller2: /etc/nova/nova.conf",
         "compute1: /etc/nova/nova.conf",
     ]
-    assert "  DEFAULT.debug = false" in told and "  pci.alias = [a, b]" in told
+    assert "  DEFAULT.debug = false" in answer and "  pci.alias = [a, b]" in answer
     assert explain(PLANS, "-m", "/etc/memcached.conf") == explain(PLANS, "-m")
 
 
@@ -115,16 +115,16 @@ def test_a_flat_file_has_options_without_section_and_a_file_alone_has_all_of_the
         ("/etc/link", "a link to /etc/x"),
     ],
 )
-def test_a_file_that_is_not_made_of_options_says_what_it_is(file, words):
+def test_a_file_without_options_is_described(file, words):
     assert explain(PLANS, file=file) == [f"controller1, controller2, compute1: {file}", f"  {words}"]
 
 
 def test_no_secret_is_shown():
     for file in ("/etc/nova/nova.conf", "/etc/openstack/clouds.yaml", "/root/openrc"):
-        told = "\n".join(explain(PLANS, file=file, secrets=[SECRET]))
-        assert SECRET not in told and "unnamed4711x" not in told
-    told = explain({"h": PLANS["controller1"]}, file="/etc/nova/nova.conf", secrets=[SECRET])
-    assert "  keystone_authtoken.password = ***" in told and "  keystone_authtoken.note = x ***" in told
+        answer = "\n".join(explain(PLANS, file=file, secrets=[SECRET]))
+        assert SECRET not in answer and "unnamed4711x" not in answer
+    answer = explain({"h": PLANS["controller1"]}, file="/etc/nova/nova.conf", secrets=[SECRET])
+    assert "  keystone_authtoken.password = ***" in answer and "  keystone_authtoken.note = x ***" in answer
     assert explain(PLANS, "clouds")[1] == '  clouds = {"default": {"auth": {"password": "***"}}}'
 
 
@@ -146,7 +146,7 @@ def test_no_secret_is_shown():
         ({"option": "vnc.x", "file": "/qq"}, ["no host has the file /qq"]),
     ],
 )
-def test_a_question_without_an_answer_is_told_what_there_is(question, words):
+def test_a_question_without_an_answer_names_what_there_is_instead(question, words):
     with pytest.raises(ValueError) as error:
         explain(PLANS, **question)
     assert all(word in str(error.value) for word in words), error.value
@@ -154,18 +154,18 @@ def test_a_question_without_an_answer_is_told_what_there_is(question, words):
 
 @pytest.fixture
 def playbook(tmp_path):
-    """Return playbook(*arguments): the finished process of playbooks/explain.yml for the example's hosts.
+    """Return a function that runs playbooks/explain.yml with arguments, for the hosts of the example.
 
-    Their addresses are kept for documentation: nobody answers there.
+    Their addresses are reserved for documentation: no host has them.
     """
     inventory = shutil.copytree(project.ROOT / "inventory/example", tmp_path / "inventory")
     secrets = {name: f"{SECRET}-{number}" for number, name in enumerate(project.secret_names())}
     (inventory / "group_vars/all/secrets.yml").write_text(yaml.safe_dump(secrets))
     for kind, name, value in (("group", "nova_computes", "127.0.0.2"), ("host", "compute1", "127.0.0.3")):
-        folder = inventory / f"{kind}_vars"
-        folder.mkdir(exist_ok=True)
+        directory = inventory / f"{kind}_vars"
+        directory.mkdir(exist_ok=True)
         overrides = {"config_overrides": {"/etc/nova/nova.conf": {"vnc": {"server_listen": value}}}}
-        (folder / f"{name}.yml").write_text(yaml.safe_dump(overrides))
+        (directory / f"{name}.yml").write_text(yaml.safe_dump(overrides))
 
     def run(*arguments):
         command = [sys.executable, "-m", "ansible", "playbook", "playbooks/explain.yml", "-i", inventory]
@@ -195,12 +195,12 @@ def test_the_playbook_shows_no_secret(playbook):
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_the_playbook_says_how_to_ask(playbook):
+def test_the_playbook_without_a_question_shows_how_to_ask(playbook):
     done = playbook()
     assert done.returncode == 2 and "option=vnc.server_listen" in done.stdout + done.stderr
 
 
-def test_a_whole_file_leaves_out_what_no_layer_ever_sets():
+def test_a_file_leaves_out_options_that_no_layer_ever_sets():
     base = {"name": "base", "source": "a.yml", "options": {"A": {"never": None, "set": 1, "gone": 1}}}
     mine = {"name": "mine", "source": "b.yml", "options": {"A": {"gone": None}}}
     plans = {"one": {"files": [{"path": "/etc/x", "layers": [base, mine]}]}}

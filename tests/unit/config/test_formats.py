@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every format: its own reader sees what the layers say, an override reaches it, a second run changes nothing."""
+"""Every format: its own reader sees the options of the layers, overrides reach it, a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_yaml(path):
 
 
 NESTED = {"default": {"auth": {"password": "it's: #1 \u00fc\U0001f600\x85\u2028", "l": [1, [2], {"a": [{}]}]}}}
-# format: (reader, ours, the operator's, what the reader sees)
+# format: (reader, our options, those of the operator, what the reader sees)
 CASES = {
     "ini": (
         read_ini,
@@ -124,7 +124,7 @@ CASES = {
         },
     ),
 }
-# format: (options with a secret at a place that its name tells, and at one that it does not)
+# format: options with a secret where the name of the option shows it, and where it does not
 SECRETS = {
     "ini": lambda secret: {"a": {"password": secret, "other": f"x {secret} y", "same": 1}},
     "systemd": lambda secret: {"Service": {"Environment": f"'PASSWORD={secret}'", "Other": f"x {secret} y", "same": 1}},
@@ -142,7 +142,7 @@ def stack(*options):
 
 @pytest.fixture
 def write(run_module, tmp_path):
-    """Return write(format, options, ..., secrets=[]): the module's result for tmp_path/file made of these layers."""
+    """Return a function that writes tmp_path/file from layers of options and returns the result of the module."""
 
     def run(file_format, *options, secrets=(), check=False, **entry):
         entry = {**ME, "path": str(tmp_path / "file"), "format": file_format, "layers": stack(*options), **entry}
@@ -156,7 +156,7 @@ def test_every_format_has_a_case():
 
 
 @pytest.mark.parametrize("file_format", CASES)
-def test_its_reader_sees_what_the_layers_say_and_a_second_run_changes_nothing(write, tmp_path, file_format):
+def test_the_reader_sees_the_options_of_the_layers_and_a_second_run_changes_nothing(write, tmp_path, file_format):
     reader, ours, theirs, seen = CASES[file_format]
     predicted = write(file_format, ours, theirs, check=True)
     done = write(file_format, ours, theirs)
@@ -167,7 +167,7 @@ def test_its_reader_sees_what_the_layers_say_and_a_second_run_changes_nothing(wr
 
 
 @pytest.mark.parametrize("file_format", CASES)
-def test_no_secret_is_shown_and_a_change_is_seen(write, file_format):
+def test_no_secret_is_shown_but_its_change_is(write, file_format):
     options = SECRETS[file_format]
     first = write(file_format, options(SECRET), secrets=[SECRET])
     second = write(file_format, options("another4711x"), secrets=["another4711x", SECRET])
@@ -189,7 +189,7 @@ def test_no_secret_is_shown_and_a_change_is_seen(write, file_format):
         ("yaml", lambda secret: {"clouds": {"a": {"auth": {"password": secret}}}}),
     ],
 )
-def test_a_secret_that_nobody_named_is_known_by_the_name_of_its_option(write, file_format, make):
+def test_a_secret_that_is_not_listed_is_recognized_by_the_name_of_its_option(write, file_format, make):
     for secret in ("unnamed4711x", "another4711x"):
         result = write(file_format, make(secret))
         assert "unnamed4711x" not in json.dumps(result) and secret not in json.dumps(result)
@@ -206,7 +206,7 @@ def test_a_packaged_file_with_comments_makes_a_short_diff(write, tmp_path, file_
     assert result["diff"][0]["after"] == "# the layout of nova-ansible\n"
 
 
-def test_systemd_sections_have_the_order_of_systemd_and_options_that_of_the_layers(write, tmp_path):
+def test_systemd_sections_are_in_the_order_of_systemd_and_options_in_that_of_the_layers(write, tmp_path):
     write(
         "systemd",
         {"Install": {"WantedBy": "x.target"}, "Service": {"Type": "simple", "ExecStart": ["", "/bin/b"]}},
@@ -230,7 +230,7 @@ def test_systemd_itself_accepts_a_unit(write, tmp_path):
 @pytest.mark.parametrize(
     ("file_format", "options", "words"),
     [
-        ("ini", {"a]": {"b": 1}}, ["[a]]", "a section"]),
+        ("ini", {"a]": {"b": 1}}, ["[a]]", "section name"]),
         ("ini", {"a": {"b = c": 1}}, ["[a] b = c", "name"]),
         ("ini", {"a": {"b\nc": 1}}, ["b\\nc", "name"]),
         ("ini", {"a": {"b": {"from_host": "cpus"}}}, ["[a] b", "decided on the host: cpus", "resolved"]),
@@ -246,7 +246,9 @@ def test_systemd_itself_accepts_a_unit(write, tmp_path):
         ("yaml", {"a": float("nan")}, ["nan", "YAML"]),
     ],
 )
-def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(write, tmp_path, file_format, options, words):
+def test_an_option_that_the_format_cannot_hold_is_refused_and_nothing_is_written(
+    write, tmp_path, file_format, options, words
+):
     result = write(file_format, options)
     assert result["failed"] and str(tmp_path / "file") in result["msg"]
     assert all(word in result["msg"] for word in words), result["msg"]
@@ -254,7 +256,7 @@ def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(write, tmp_
 
 
 def test_an_optional_file_is_made_for_the_first_option_and_then_stays(write, tmp_path):
-    """A service that has read a policy answers 500 when it vanishes, and keeps a rule that is only taken out."""
+    """A service that has read a policy answers 500 when the file vanishes, and keeps a rule that is only removed."""
     path = tmp_path / "file"
     assert not write("yaml", {}, optional=True)["changed"] and not path.exists()
     assert write("yaml", {}, {"rule": "x"}, optional=True)["changed"] and path.exists()

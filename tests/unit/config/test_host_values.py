@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that only the host knows: resolved from its facts, described before."""
+"""Values that only the host knows: resolved from its facts, described before that."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FACTS = {
         ({"from_host": "kvm.none"}, None),
     ],
 )
-def test_a_value_is_what_the_facts_of_the_host_say(spec, value):
+def test_a_value_is_resolved_from_the_facts_of_the_host(spec, value):
     assert host_values.resolve(spec, FACTS) == value
 
 
-def test_values_are_resolved_wherever_they_are_and_the_plan_stays_as_it_was():
+def test_values_are_resolved_at_any_depth_and_the_plan_is_not_modified():
     plan = {"files": [{"options": {"DEFAULT": {"host": {"from_host": "hostname"}, "l": ["a", {"from_host": "cpus"}]}}}]}
     resolved = host_values.resolve(plan, FACTS)
     assert resolved == {"files": [{"options": {"DEFAULT": {"host": "compute1", "l": ["a", 5]}}}]}
@@ -55,7 +55,7 @@ def test_values_are_resolved_wherever_they_are_and_the_plan_stays_as_it_was():
         ({"from_host": "cpus", "join": ","}, ["cpus", "5", "list"]),
     ],
 )
-def test_what_the_host_cannot_answer_is_named(spec, words):
+def test_a_value_that_the_facts_cannot_resolve_is_named(spec, words):
     with pytest.raises(ValueError) as error:
         host_values.resolve({"a": [spec]}, FACTS)
     assert all(word in str(error.value) for word in words), error.value

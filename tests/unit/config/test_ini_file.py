@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""INI files: what is written does not depend on how it was put together, and what is shown is what differs."""
+"""INI files: their text does not depend on the order of the options, and a diff shows only differences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_rendering_sorts_drops_nulls_repeats_lists_and_spells_booleans():
     )
 
 
-def test_what_is_rendered_parses_to_the_same_options():
+def test_a_rendered_text_parses_to_the_same_options():
     normal = one_layer(INI)
     assert ini_file.parse(ini_file.render(normal)) == normal
 
@@ -41,7 +41,7 @@ def test_another_reader_of_ini_files_sees_the_same_options():
     assert reader["DEFAULT"]["workers"] == "2"
 
 
-def test_parse_reads_what_people_and_packages_write():
+def test_parse_reads_files_of_people_and_packages():
     text = "lone\n# c\n[DEFAULT]\n; c\na=1\nb : x = y\nlong = one\n  two\n\na = 2\n[s]\nskip-name-resolve\n"
     assert ini_file.parse(text) == {
         "": {"lone": [""]},
@@ -58,5 +58,5 @@ def test_only_options_that_differ_are_shown_by_section_and_masked():
     assert new == "[DEFAULT]\na = 2\n[come]\nx = z\n[s]\nl = 1\nl = 3\npassword = *** (changed)\n"
 
 
-def test_nothing_is_shown_when_only_the_layout_differs():
+def test_a_difference_in_layout_alone_is_not_shown():
     assert ini_file.show_changes(ini_file.parse("[a]\nb=1\n"), ini_file.parse("# x\n[a]\nb = 1\n")) == ("", "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of options: the later one wins, whatever the earlier ones hold, and it can be said which one decides."""
+"""Layers of options: a later one wins, whatever the earlier ones hold, and the deciding one can be named."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_values_have_one_shape_and_host_values_stay_as_they_are():
     assert given == before
 
 
-def test_what_a_layer_removes_a_later_one_sets_again():
+def test_a_later_layer_can_set_an_option_that_an_earlier_one_removes():
     assert layers.merge(stack(conductor(1), conductor(None), conductor(2))) == {"conductor": {"workers": ["2"]}}
     assert layers.merge(stack(conductor(1), conductor([]))) == {}
 
@@ -65,7 +65,7 @@ def test_yaml_keeps_values_as_they_are():
         (["DEFAULT"], "ini", ["sections", "a list"]),
         ({"DEFAULT": {True: 1}}, "ini", ["True", "quotes"]),
         ({"a": {"b": 1}}, "shell", ["a holds a dict"]),
-        ("text", "yaml", ["options as a dict", "a str"]),
+        ("text", "yaml", ["options must be a dict", "a str"]),
     ],
 )
 def test_a_wrong_shape_is_named_with_file_layer_section_and_option(options, file_format, words):
@@ -86,13 +86,13 @@ def test_a_wrong_shape_is_named_with_file_layer_section_and_option(options, file
         ([], "json", ["/x", "json", "properties"]),
     ],
 )
-def test_what_is_no_layer_is_refused(given, file_format, words):
+def test_anything_but_a_layer_is_refused(given, file_format, words):
     with pytest.raises(ValueError) as error:
         layers.merge(given, file_format, "/x")
     assert all(word in str(error.value) for word in words), error.value
 
 
-def test_a_refused_shape_does_not_give_its_secrets_away():
+def test_the_message_about_a_wrong_shape_shows_no_secret():
     for options in ({"password": "Zw3rgenaufstand"}, "Zw3rgenaufstand", {"a": {"b": {"c": "Zw3rgenaufstand"}}}):
         for given in (stack(options), [{"name": "a", "opts": options}], [options], options):
             with pytest.raises(ValueError) as error:
@@ -100,27 +100,20 @@ def test_a_refused_shape_does_not_give_its_secrets_away():
             assert "Zw3rgenaufstand" not in str(error.value)
 
 
-def test_the_layer_that_decides_is_named_with_all_that_it_overrides():
+def test_the_deciding_layer_comes_first_then_the_layers_that_it_overrides():
     given = stack(conductor(1), {"x": {"y": 1}}, conductor(None), conductor(["2", "3"]))
-    assert layers.explain(given, "conductor", "workers") == {
-        "name": "d",
-        "source": "d.yml",
-        "value": ["2", "3"],
-        "removed": False,
-        "overrode": [
-            {"name": "c", "source": "c.yml", "value": [], "removed": True},
-            {"name": "a", "source": "a.yml", "value": ["1"], "removed": False},
-        ],
-    }
-    assert layers.explain(given, "conductor", "worker") is None
-    assert layers.explain(given, "x", "y")["overrode"] == []
+    found = layers.history(given, "conductor", "workers")
+    assert found == [("d", "d.yml", ["2", "3"]), ("c", "c.yml", []), ("a", "a.yml", ["1"])]
+    assert [setting.removed for setting in found] == [False, True, False]
+    assert layers.history(given, "conductor", "worker") == []
+    assert layers.history(given, "x", "y") == [("b", "b.yml", ["1"])]
 
 
 def test_a_removal_and_a_host_value_are_explained_in_every_format():
-    removed = layers.explain(stack(conductor(1), conductor(None)), "conductor", "workers")
-    assert (removed["name"], removed["removed"], removed["value"]) == ("b", True, [])
-    assert layers.explain(stack(conductor(ON_HOST)), "conductor", "workers")["value"] == [ON_HOST]
-    assert layers.explain(stack({"-m": 64}), "", "-m", "flags")["value"] == ["64"]
+    removed, _set = layers.history(stack(conductor(1), conductor(None)), "conductor", "workers")
+    assert (removed.name, removed.removed, removed.values) == ("b", True, [])
+    assert layers.history(stack(conductor(ON_HOST)), "conductor", "workers")[0].values == [ON_HOST]
+    assert layers.history(stack({"-m": 64}), "", "-m", "flags")[0].values == ["64"]
     assert layers.names(stack(conductor(1), {"a": {"b": None}}, conductor(2))) == [("conductor", "workers"), ("a", "b")]
 
 
@@ -141,8 +134,7 @@ def test_overrides_are_appended_in_their_order_and_unknown_paths_are_returned():
     entries, unknown = layers.add_overrides(FILES, overrides)
     assert unknown == ["/no"] and FILES == before
     assert [entry["path"] for entry in entries] == ["/ini", "/flags", "/text"] and entries[2] == FILES[2]
-    decided = layers.explain(entries[0]["layers"], "DEFAULT", "a")
-    assert (decided["name"], decided["source"], decided["value"]) == ("all", "cloud.yml:3", ["2"])
+    assert layers.history(entries[0]["layers"], "DEFAULT", "a")[0] == ("all", "cloud.yml:3", ["2"])
     assert layers.merge(entries[1]["layers"], "flags") == {"": {"-m": ["128"]}}
 
 
@@ -161,9 +153,9 @@ def test_overrides_of_a_wrong_shape_are_refused(files, words):
     assert all(word in str(error.value) for word in words), error.value
 
 
-def test_a_value_of_the_wrong_kind_is_named_as_in_yaml_and_not_by_the_class_that_ansible_gave_it():
+def test_a_value_of_the_wrong_type_is_named_as_in_yaml_and_not_by_the_class_that_ansible_uses():
     class Tagged(list):
         pass
 
-    with pytest.raises(ValueError, match=r"\[libvirt\] must hold options as a dict, not a list"):
+    with pytest.raises(ValueError, match=r"\[libvirt\] must be a dict of names and values, not a list"):
         layers.merge([{"name": "cloud", "source": "x", "options": {"libvirt": Tagged(["x"])}}], "ini", "/etc/nova.conf")

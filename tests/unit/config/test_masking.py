@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No secret may be read in what the modules show, and every change must be seen."""
+"""Modules show no secret, but every change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible.module_utils.config import masking
         "secret_key_base",
     ],
 )
-def test_names_of_secrets_are_known(name):
+def test_options_with_the_name_of_a_secret_are_recognized(name):
     assert masking.is_secret_option(name)
 
 
@@ -33,7 +33,7 @@ def test_names_of_secrets_are_known(name):
     "name",
     ["transport_url", "token_cache_time", "key_manager", "key_repository", "monkey", "compass", "rbd_secret_uuid"],
 )
-def test_names_of_other_options_are_not_taken_for_secrets(name):
+def test_other_options_are_not_taken_for_secrets(name):
     assert not masking.is_secret_option(name)
 
 
@@ -54,11 +54,11 @@ def test_names_of_other_options_are_not_taken_for_secrets(name):
         ("10.77.0.11:11211,10.77.0.12:11211", "10.77.0.11:11211,10.77.0.12:11211"),
     ],
 )
-def test_passwords_inside_a_text_are_hidden_and_nothing_else(text, shown):
+def test_only_the_passwords_in_a_text_are_hidden(text, shown):
     assert masking.mask_text(text) == shown
 
 
-def test_a_named_secret_is_hidden_wherever_it_stands_also_encoded_for_a_url():
+def test_a_named_secret_is_hidden_everywhere_also_encoded_for_a_url():
     text = "ping a/b+c and a%2Fb%2Bc"
     assert masking.mask_text(text, ["a/b+c", ""]) == "ping *** and ***"
 
@@ -77,7 +77,7 @@ def test_a_longer_secret_is_hidden_before_one_that_is_a_part_of_it():
         ("password", "12345", "***"),
     ],
 )
-def test_booleans_and_names_of_key_files_stay_readable(option, value, shown):
+def test_booleans_and_paths_of_key_files_stay_readable(option, value, shown):
     assert masking.mask_value(option, value) == shown
 
 
@@ -93,7 +93,7 @@ def test_booleans_and_names_of_key_files_stay_readable(option, value, shown):
         ("processes = 2", "processes = 2"),
     ],
 )
-def test_lines_of_all_kinds_of_files_are_masked(line, shown):
+def test_lines_of_every_kind_of_file_are_masked(line, shown):
     assert masking.mask_line(line) == shown
 
 
@@ -103,7 +103,7 @@ def test_a_changed_secret_shows_as_a_changed_line():
     assert after == "a = 1\npassword = *** (changed)\n"
 
 
-def test_an_unchanged_secret_beside_a_change_is_not_marked():
+def test_an_unchanged_secret_next_to_a_change_is_not_marked():
     before, after = masking.mask_texts("password = same\na = 1\n", "password = same\na = 2\n")
     assert (before, after) == ("password = ***\na = 1\n", "password = ***\na = 2\n")
 
@@ -117,7 +117,7 @@ def test_the_body_of_a_private_key_is_hidden(new, marked):
 
 
 @pytest.mark.parametrize("written", ['a$b`c"$', 'a$$b`c"$$', "a%24b%60c%22%24", 'a\\$b\\`c\\"\\$', 'a$b`c\\"$'])
-def test_a_secret_is_found_in_every_form_in_which_a_file_holds_it(written):
+def test_a_secret_is_hidden_in_every_form_in_which_a_file_has_it(written):
     assert masking.mask_text(f"x {written} y", ['a$b`c"$']) == "x *** y"
 
 

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The check of options: discovery through real entry points in child processes, and the verdict on each kind of option.
+"""The check of options: discovery through real entry points in child processes, and the result for each kind of option.
 
-The catalogue of an installed Nova is checked on the machines of the lab; here a small distribution is laid on sys.path.
+The catalog of an installed Nova is checked on the machines of the lab; here sys.path has a small distribution.
 """
 
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils.config import option_check, option_index
+from ansible.module_utils.config import children, installed_options, option_catalog, option_check, option_index
+from ansible.module_utils.config.types import FileToCheck
+from ansible.module_utils.message import OperatorError
 
 PACKAGE = '''
 import os, sys
@@ -19,7 +22,7 @@ class Old:
         self.name, self.group = name, group
 
 class Opt:
-    """As much of oslo.config's Opt as a catalogue is read by."""
+    """The attributes of oslo.config's Opt that a catalog is made from."""
     def __init__(self, name, type=None, old=(), removal=False, reason=None, secret=False):
         self.name, self.dest, self.type = name, name.replace("-", "_"), type
         self.deprecated_opts, self.secret = [Old(*o) for o in old], secret
@@ -39,7 +42,7 @@ def nova():
         (None, [Opt("my_ip"), Opt("debug", boolean), Opt("dash-ed"), Opt("enabled_backends")]),
         (Group(), [Opt("region_name", old=[("os_region", None), (None, "DEFAULT")])]),
         ("api", [Opt("token", boolean, secret=True)]),
-        ("glance", [Opt("api_servers", removal=True, reason="use the\\n  catalogue")]),
+        ("glance", [Opt("api_servers", removal=True, reason="use the\\n  other")]),
         ("placement", [Opt("auth_type"), Opt("auth_section"), Opt("timeout")]),
         ("devices", [Opt("enabled_mdev_types")]),
         ("privsep", [Opt("helper_command"), Opt("user")]),
@@ -65,7 +68,7 @@ nova.conf = fakenova:nova
 nova.more = fakenova:more
 broken.opts = fakebroken:broken
 """
-# Values, and what will be removed, are known where the packages are.
+# Values, and options that will be removed, are known only where the packages are installed.
 ONLY_INSTALLED = [{"DEFAULT": {"debug": ["perhaps"]}}, {"api": {"token": ["hush"]}}, {"glance": {"api_servers": ["x"]}}]
 PLUGINS = {"password": ["username", "password"], "v3token": ["token"]}
 
@@ -85,36 +88,32 @@ def installed(tmp_path, monkeypatch):
 
 @pytest.fixture(params=["installed", "listed"])
 def check(installed, request):
-    """Return check(ini) -> (errors, deprecated) against the small distribution, and against a list made of it."""
-    point = option_check.entry_points()["nova.conf"]
-    catalogue = option_check.flatten(point.load()())
+    """Return a function that checks options against the small distribution, and against a list made from it."""
+    point = installed_options.entry_points()["nova.conf"]
+    catalog = option_catalog.flatten(point.load()())
     definition = sys.modules["fakenova"].Opt
-
-    def plugin_options(auth_type):
-        if auth_type not in PLUGINS:
-            return {"known": sorted(PLUGINS)}
-        return {"options": [definition(name) for name in PLUGINS[auth_type]]}
-
-    def declaring(section, option):
-        return ["dhcp.agent"] if (section, option) == ("agent", "helper") else []
-
+    source = SimpleNamespace(
+        label="the installed release",
+        catalog=catalog,
+        plugins=lambda: sorted(PLUGINS),
+        plugin_options=lambda name: [definition(option) for option in PLUGINS[name]] if name in PLUGINS else None,
+    )
     if request.param == "listed":
-        sections = option_check.places(catalogue)
-        listed = {"namespaces": {"nova.conf": {"sections": sections}}, "auth_plugins": PLUGINS}
-        catalogue = option_index.catalogue(listed, ["nova.conf"])
-        plugin_options = option_index.plugin_options(listed)
+        index = {"namespaces": {"nova.conf": {"sections": option_catalog.places(catalog)}}, "auth_plugins": PLUGINS}
+        source = option_index.ListedOptions(index, "the installed release", ["nova.conf"])
+    source.declaring = lambda *place: ["dhcp.agent"] if place == ("agent", "helper") else []
 
-    def judge(ini):
-        if request.param == "listed" and ini in ONLY_INSTALLED:
+    def run(options):
+        if request.param == "listed" and options in ONLY_INSTALLED:
             pytest.skip("a list knows names only")
-        errors, deprecated = option_check.check_ini(ini, catalogue, plugin_options, declaring)
-        return [error["text"] for error in errors], deprecated
+        errors, deprecated = option_check.check_options(options, source)
+        return [error.message for error in errors], deprecated
 
-    return judge
+    return run
 
 
 @pytest.mark.parametrize(
-    "ini",
+    "options",
     [
         {"DEFAULT": {"my_ip": ["10.0.0.1"], "debug": ["true"], "dash_ed": ["x"], "dash-ed": ["x"]}},
         {"DEFAULT": {"debug": ["$other"]}},
@@ -126,12 +125,12 @@ def check(installed, request):
         {"DEFAULT": {"enabled_backends": ["lvm, fast:rbd"]}, "fast": {"volume_driver": ["x"]}},
     ],
 )
-def test_options_that_exist_are_accepted_also_those_of_the_run_time(check, ini):
-    assert check(ini) == ([], [])
+def test_known_options_are_accepted_also_those_that_are_registered_at_run_time(check, options):
+    assert check(options) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("ini", "words"),
+    ("options", "words"),
     [
         ({"DEFAULT": {"my_ipp": ["x"]}}, ["[DEFAULT] my_ipp is unknown", "nearest name is my_ip"]),
         ({"neutrom": {"region_name": ["x"]}}, ["section [neutrom] is unknown", "nearest name is neutron"]),
@@ -140,20 +139,20 @@ def test_options_that_exist_are_accepted_also_those_of_the_run_time(check, ini):
         ({"agent": {"helper": ["x"]}}, ["section [agent]", "namespace dhcp.agent, which `validate` does not name"]),
         ({"default": {"my_ip": ["x"]}}, ["section [default] is unknown"]),
         ({"DEFAULT": {"debug": ["perhaps"]}}, ["[DEFAULT] debug = perhaps is refused", "Unexpected boolean"]),
-        ({"placement": {"username": ["x"]}}, ["[placement] username", "only beside `auth_type`"]),
-        ({"placement": {"auth_type": ["pasword"]}}, ["auth_type = pasword", "choose one of password, v3token"]),
+        ({"placement": {"username": ["x"]}}, ["[placement] username", "only with `auth_type`"]),
+        ({"placement": {"auth_type": ["passwords"]}}, ["auth_type = passwords", "choose one of password, v3token"]),
         ({"placement": {"auth_type": ["v3token"], "username": ["x"]}}, ["[placement] username is unknown"]),
         ({"placement": {"auth_type": ["v3token"], "auth_section": ["login"]}, "login": {"x": ["t"]}}, ["[login]"]),
         ({"devices": {"enabled_mdev_types": ["a"]}, "mdev_b": {"mdev_class": ["x"]}}, ["section [mdev_b]"]),
         ({"DEFAULT": {"enabled_backends": ["lvm"]}, "rbd": {"volume_driver": ["x"]}}, ["section [rbd]"]),
     ],
 )
-def test_an_unknown_or_impossible_option_is_an_error_that_says_what_to_do(check, ini, words):
-    errors, _deprecated = check(ini)
+def test_an_unknown_or_impossible_option_is_an_error_with_advice(check, options, words):
+    errors, _deprecated = check(options)
     assert len(errors) == 1 and all(word in errors[0] for word in words), errors
 
 
-def test_a_refused_value_of_a_secret_option_is_not_told(check):
+def test_a_refused_value_of_a_secret_option_is_not_shown(check):
     assert check({"api": {"token": ["hush"]}}) == (
         ["[api] token has a value that the installed release refuses"],
         [],
@@ -161,89 +160,127 @@ def test_a_refused_value_of_a_secret_option_is_not_told(check):
 
 
 @pytest.mark.parametrize(
-    ("ini", "text"),
+    ("options", "text"),
     [
         ({"neutron": {"os_region": ["r"]}}, "[neutron] os_region is an old name of [neutron] region_name"),
         ({"DEFAULT": {"region_name": ["r"]}}, "[DEFAULT] region_name is an old name of [neutron] region_name"),
-        ({"glance": {"api_servers": ["x"]}}, "[glance] api_servers will be removed: use the catalogue"),
+        ({"glance": {"api_servers": ["x"]}}, "[glance] api_servers will be removed: use the other"),
     ],
 )
-def test_a_deprecated_option_is_accepted_and_told(check, ini, text):
-    assert check(ini) == ([], [text])
+def test_a_deprecated_option_is_accepted_and_reported(check, options, text):
+    assert check(options) == ([], [text])
 
 
-def test_what_is_installed_is_listed(installed, tmp_path):
-    keystoneauth = tmp_path / "keystoneauth1"
-    keystoneauth.mkdir()
-    (keystoneauth / "__init__.py").write_text("class exceptions:\n    NoMatchingPlugin = KeyError\n")
-    (keystoneauth / "loading.py").write_text(
+@pytest.fixture
+def keystoneauth(installed, tmp_path):
+    """Install two plugins of keystoneauth, one of them with options."""
+    package = tmp_path / "keystoneauth1"
+    package.mkdir()
+    (package / "__init__.py").write_text("class exceptions:\n    NoMatchingPlugin = KeyError\n")
+    (package / "loading.py").write_text(
         "from fakenova import Opt\n"
         "get_available_plugin_names = lambda: {'password', 'none'}\n"
         "get_auth_plugin_conf_options = lambda name: [Opt('user-name', old=[('user', None)])] * (name == 'password')\n"
     )
-    listed = option_check.list_options([["nova.conf"], ["nova.*"]])
-    assert listed["errors"] == []
-    assert listed["auth_plugins"] == {"none": [], "password": ["user", "user-name"]}
-    assert sorted(listed["namespaces"]) == ["nova.conf", "nova.more"]
-    assert listed["namespaces"]["nova.more"] == {"agent": {"root_helper": ""}}
-    sections = listed["namespaces"]["nova.conf"]
+
+
+def test_all_installed_options_are_listed(keystoneauth):
+    listed = installed_options.list_options([["nova.conf"], ["nova.*"]])
+    assert listed.auth_plugins == {"none": [], "password": ["user", "user-name"]}
+    assert sorted(listed.namespaces) == ["nova.conf", "nova.more"]
+    assert listed.namespaces["nova.more"] == {"agent": {"root_helper": ""}}
+    sections = listed.namespaces["nova.conf"]
     assert sections["neutron"] == {"region_name": "", "os_region": "[neutron] region_name"}
     assert sections["DEFAULT"]["region_name"] == "[neutron] region_name"
     assert "dash-ed" in sections["DEFAULT"] and "dash_ed" not in sections["DEFAULT"]
     assert "fakenova" not in sys.modules, "nothing is imported here"
 
 
-def test_a_list_is_whole_or_an_error(installed):
-    errors = " ".join(option_check.list_options([["nova.conf", "no.such"], ["broken.opts"]])["errors"])
+DPKG_QUERY = """#!/bin/sh
+case "$*" in
+  "--search {directory}") echo "python3-nova: $2" ;;
+  "--show --showformat=\\${{Version}} python3-nova") printf 3:31.0.0-5 ;;
+  *) echo "no path found matching pattern $2" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_the_exported_list_names_the_packages(keystoneauth, run_module, tmp_path, monkeypatch, owned):
+    program = tmp_path / "bin/dpkg-query"
+    program.parent.mkdir()
+    program.write_text(DPKG_QUERY.format(directory=tmp_path / "fakenova-1.0.dist-info" if owned else "/other"))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    result = run_module("option_export", {"namespaces": [["nova.more"]]})
+    if owned:
+        sections = {"agent": {"root_helper": ""}}
+        assert result["options"] == {
+            "packages": {"python3-nova": "3:31.0.0-5"},
+            "namespaces": {"nova.more": {"package": "python3-nova", "sections": sections}},
+            "auth_plugins": {"none": [], "password": ["user", "user-name"]},
+        }
+    else:
+        assert result["failed"] and "dpkg-query --search" in result["msg"] and "no path found" in result["msg"]
+
+
+def test_a_list_is_complete_or_an_error(installed):
+    with pytest.raises(OperatorError) as error:
+        installed_options.list_options([["nova.conf", "no.such"], ["broken.opts"]])
+    errors = str(error.value)
     assert "no installed package declares the namespace no.such" in errors
-    assert "the list of broken.opts failed" in errors and "No module named 'libvirt'" in errors
-    assert "the list of the plugins of keystoneauth failed" in errors
+    assert "the options of broken.opts cannot be listed" in errors and "No module named 'libvirt'" in errors
+    assert "the options of the plugins of keystoneauth cannot be listed" in errors
 
 
-def test_files_are_checked_in_children_that_disturb_nothing(installed, capfd):
+def test_files_are_checked_in_child_processes_without_side_effects(installed, capfd):
     files = [
-        {"path": "/good", "ini": {"DEFAULT": {"my_ip": ["x"]}}, "namespaces": ["nova.conf"]},
-        {"path": "/bad", "ini": {"DEFAULT": {"my_iq": ["x"]}}, "namespaces": ["nova.conf"]},
-        {"path": "/unnamed", "ini": {"agent": {"root_helper": ["x"]}}, "namespaces": ["nova.conf"]},
-        {"path": "/pattern", "ini": {"agent": {"root_helper": ["x"]}}, "namespaces": ["nova.*"]},
-        {"path": "/later", "ini": {}, "namespaces": ["nova.conf", "no.such"]},
-        {"path": "/broken", "ini": {}, "namespaces": ["broken.opts"]},
-        {"path": "/none", "ini": {}, "namespaces": ["glance.*"]},
+        FileToCheck("/good", {"DEFAULT": {"my_ip": ["x"]}}, ["nova.conf"]),
+        FileToCheck("/bad", {"DEFAULT": {"my_iq": ["x"]}}, ["nova.conf"]),
+        FileToCheck("/unnamed", {"agent": {"root_helper": ["x"]}}, ["nova.conf"]),
+        FileToCheck("/pattern", {"agent": {"root_helper": ["x"]}}, ["nova.*"]),
+        FileToCheck("/later", {}, ["nova.conf", "no.such"]),
+        FileToCheck("/broken", {}, ["broken.opts"]),
+        FileToCheck("/none", {}, ["glance.*"]),
     ]
-    report = option_check.check_files(files)
-    assert report["missing"] == {"/later": ["no.such"], "/none": ["glance.*"]}
-    assert report["deprecated"] == []
-    assert len(report["errors"]) == 3
-    assert report["errors"][0].startswith("/bad: [DEFAULT] my_iq is unknown")
-    assert "the nearest name is my_ip" in report["errors"][0]
-    assert "namespace nova.more, which `validate` does not name, declares it" in report["errors"][1]
-    assert "/broken" in report["errors"][2] and "No module named 'libvirt'" in report["errors"][2]
+    report = installed_options.check_files(files)
+    assert report.missing == {"/later": ["no.such"], "/none": ["glance.*"]}
+    assert report.deprecated == []
+    assert len(report.errors) == 3
+    assert report.errors[0].startswith("/bad: [DEFAULT] my_iq is unknown")
+    assert "the nearest name is my_ip" in report.errors[0]
+    assert "namespace nova.more, which `validate` does not name, declares it" in report.errors[1]
+    assert "/broken cannot be checked: namespace broken.opts" in report.errors[2]
+    assert "No module named 'libvirt'" in report.errors[2]
     assert "fakenova" not in sys.modules, "nothing is imported here"
     assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
     ("namespace", "words"),
-    [("dies.opts", "/one died without an answer"), ("sleeps.opts", "/one gave no answer in 0.5 s")],
+    [
+        ("dies.opts", "/one cannot be checked: the process died without a result"),
+        ("sleeps.opts", "/one cannot be checked: no result after 0.5 s"),
+    ],
 )
-def test_a_child_that_dies_or_hangs_is_an_error_too(tmp_path, monkeypatch, namespace, words):
+def test_a_child_process_that_dies_or_hangs_is_an_error(tmp_path, monkeypatch, namespace, words):
     information = tmp_path / "fakedead-1.0.dist-info"
     information.mkdir()
     (tmp_path / "fakedead.py").write_text(DEAD)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fakedead\nVersion: 1.0\n")
     points = "[oslo.config.opts]\ndies.opts = fakedead:dies\nsleeps.opts = fakedead:sleeps\n"
     (information / "entry_points.txt").write_text(points)
-    monkeypatch.setattr(option_check, "PATIENCE", 0.5 if "sleeps" in namespace else 60)
+    monkeypatch.setattr(children, "TIMEOUT", 0.5 if "sleeps" in namespace else 60)
     monkeypatch.syspath_prepend(str(tmp_path))
-    report = option_check.check_files([{"path": "/one", "ini": {}, "namespaces": [namespace]}])
-    assert len(report["errors"]) == 1 and words in report["errors"][0]
+    report = installed_options.check_files([FileToCheck("/one", {}, [namespace])])
+    assert len(report.errors) == 1 and words in report.errors[0]
 
 
 def one_layer(options):
     return [{"name": "test", "source": "here", "options": options}]
 
 
-def test_a_bad_option_in_one_file_keeps_every_file_as_it_was(installed, run_module, tmp_path):
+def test_a_wrong_option_in_one_file_keeps_every_file_from_being_written(installed, run_module, tmp_path):
     good, bad = tmp_path / "good.conf", tmp_path / "bad.conf"
     files = [
         {"path": str(good), "layers": one_layer({"DEFAULT": {"a": 1}})},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lists of options: each release has one, it fits our own files, and it finds what an operator mistypes."""
+"""The lists of options: each release has one, it has the options of our files, and it finds typing errors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 
 import project
 import pytest
-from ansible.module_utils.config import operator_options, option_index
+from ansible.module_utils.config import operator_options, option_catalog, option_index
 from project import RELEASES, SHAPES, plan_of
 
-FOLDER = project.ROOT / "roles/option_lists/files"
-LISTS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
+DIRECTORY = project.ROOT / "roles/option_lists/files"
+LISTS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in DIRECTORY.glob("*.json")}
 NOVA, GLANCE = "/etc/nova/nova.conf", "/etc/glance/glance-api.conf"
 NEUTRON, ML2 = "/etc/neutron/neutron.conf", "/etc/neutron/plugins/ml2/ml2_conf.ini"
 CHECKED = [
@@ -29,10 +29,10 @@ def plan_with(release, *overrides, shape="all-in-one"):
     return project.Plan(shape, release, overrides)
 
 
-def judge(plan, release, installed=None, besides=()):
-    """Return what is wrong with the operator's options, each without the advice at the end."""
+def check(plan, release, installed=None, extra_options=()):
+    """Return the errors in the operator's options without the advice at the end."""
     found = operator_options.problems(
-        operator_options.checkable(plan["files"]), LISTS[release], release, installed or {}, list(besides)
+        operator_options.checkable(plan["files"]), LISTS[release], release, installed or {}, extra_options
     )
     assert len(found) <= 1
     assert all(text.endswith(operator_options.ADVICE) for text in found)
@@ -54,12 +54,12 @@ def test_every_release_has_a_list_of_its_own_packages(release):
 
 
 @pytest.mark.parametrize("shape", list(SHAPES))
-def test_the_list_has_every_option_of_our_own_files(shape, release):
+def test_the_list_has_every_option_of_our_files(shape, release):
     files = [entry for entry in plan_of(shape, release)["files"] if entry.get("validate")]
     assert files
     for entry in files:
-        assert option_index.resolve(entry["validate"], LISTS[release]["namespaces"])[1] == [], entry["path"]
-    assert option_index.check_host(files, LISTS[release], release, {}, [], []) == []
+        assert option_catalog.resolve(entry["validate"], LISTS[release]["namespaces"])[1] == [], entry["path"]
+    assert option_index.check_host(files, LISTS[release], release, {}) == []
 
 
 def test_every_file_of_an_openstack_service_is_checked(release):
@@ -79,36 +79,36 @@ def test_every_file_of_an_openstack_service_is_checked(release):
 
 @pytest.mark.parametrize("path", CHECKED)
 def test_a_mistyped_option_is_named_with_its_layer_and_source(path, release):
-    section, wrong, right = ("ml2", "type_driverss", "type_drivers") if path == ML2 else ("DEFAULT", "debugg", "debug")
+    section, wrong, right = ("ml2", "type_driverss", "type_drivers") if path == ML2 else ("DEFAULT", "debugs", "debug")
     plan = plan_with(release, {path: {section: {wrong: "x"}}})
     assert [entry["path"] for entry in operator_options.checkable(plan["files"])] == [path]
     expected = f"override 0, test: [{section}] {wrong} is unknown to {release}; the nearest name is {right}"
-    assert judge(plan, release) == [expected]
+    assert check(plan, release) == [expected]
 
 
 @pytest.mark.parametrize("path", [path for path in CHECKED if path != ML2])
 def test_every_mistyped_option_of_a_host_is_in_one_message(path, release):
-    plan = plan_with(release, {path: {"DEFAULT": {"debugg": True}, "oslo_polici": {"x": 1}}})
-    assert judge(plan, release) == [
-        f"override 0, test: [DEFAULT] debugg is unknown to {release}; the nearest name is debug",
+    plan = plan_with(release, {path: {"DEFAULT": {"debugs": True}, "oslo_polici": {"x": 1}}})
+    assert check(plan, release) == [
+        f"override 0, test: [DEFAULT] debugs is unknown to {release}; the nearest name is debug",
         f"override 0, test: section [oslo_polici] is unknown to {release}; the nearest name is oslo_policy",
     ]
 
 
-def test_what_newer_packages_have_besides_is_let_through(release):
+def test_an_extra_option_of_newer_packages_is_accepted(release):
     plan = plan_with(release, {NOVA: {"libvirt": {"cpu_modell": "x", "cpu_modes": "y"}}})
-    assert len(judge(plan, release)) == 2
-    (error,) = judge(plan, release, besides=["[libvirt] cpu_modell"])
+    assert len(check(plan, release)) == 2
+    (error,) = check(plan, release, extra_options=["[libvirt] cpu_modell"])
     assert "cpu_modes" in error
 
 
-def test_an_option_that_two_layers_set_is_that_of_the_one_that_wins(release):
+def test_the_winning_layer_of_an_option_is_named(release):
     options = {NOVA: {"libvirt": {"cpu_modell": "x"}}}
-    (error,) = judge(plan_with(release, options, options), release)
+    (error,) = check(plan_with(release, options, options), release)
     assert error.startswith("override 1, test: [libvirt] cpu_modell")
 
 
-def test_options_that_a_file_cannot_have_are_problems_of_the_plan_and_in_none_of_its_files(release):
+def test_options_that_a_file_cannot_have_are_problems_of_the_plan_and_not_in_its_files(release):
     wrong = {NOVA: {"libvirt": {"cpu_mode": {"a": "b"}}}, "/etc/nova/api-paste.ini": {"a": {"b": 1}}}
     plan = plan_with(release, wrong, {NOVA: {"libvirt": {"cpu_mode": "none"}}})
     dict_held, not_made_of_options = plan["problems"]
@@ -133,19 +133,19 @@ def test_options_that_a_file_cannot_have_are_problems_of_the_plan_and_in_none_of
         {GLANCE: {"DEFAULT": {"enabled_backends": "fs:file, b:rbd"}, "b": {"rbd_store_pool": "x"}}},
     ],
 )
-def test_what_is_registered_at_run_time_and_what_is_old_passes(options, release):
-    assert judge(plan_with(release, options), release) == []
+def test_options_registered_at_run_time_and_old_names_are_accepted(options, release):
+    assert check(plan_with(release, options), release) == []
 
 
-def test_without_options_of_the_operator_nothing_is_put_together(release):
+def test_without_options_of_the_operator_no_file_is_checked(release):
     assert operator_options.checkable(plan_of("all-in-one", release)["files"]) == []
     theirs = plan_with(release, {"/etc/keystone/keystone.conf": {"a": {"b": 1}}}, shape="split-compute")
     assert operator_options.checkable(theirs["files"]) == [], "a compute has no keystone.conf"
 
 
-def test_packages_in_another_version_judge_for_themselves(release):
+def test_packages_in_another_version_are_checked_on_the_host(release):
     plan = plan_with(release, {NOVA: {"libvirt": {"cpu_modell": "x"}}})
     same = LISTS[release]["packages"]
-    assert len(judge(plan, release, same)) == 1
-    assert judge(plan, release, {**same, "python3-nova": "3:99.0.0-1"}) == []
-    assert len(judge(plan, release, {"python3-oslo.log": "99-1"})) == 1, "Nova itself is not there yet"
+    assert len(check(plan, release, same)) == 1
+    assert check(plan, release, {**same, "python3-nova": "3:99.0.0-1"}) == []
+    assert len(check(plan, release, {"python3-oslo.log": "99-1"})) == 1, "Nova itself is not there yet"

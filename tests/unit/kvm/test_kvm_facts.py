@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The module kvm_facts: what it returns, and that it returns nothing else than asked for."""
+"""The module kvm_facts returns the facts that are requested, and no others."""
 
 from __future__ import annotations
 
-import pathlib
-
+import machine_trees
 import pytest
 
-TREES = pathlib.Path(__file__).parent / "trees"
+TREES = machine_trees.unpacked()
 EPYC = str(TREES / "02-epyc-sev-snp")
 
 
@@ -52,12 +51,12 @@ def test_facts_are_kept_under_one_name(run_module):
         ("cpu", {"arch", "cpu"}),
     ],
 )
-def test_only_what_is_asked_for_is_gathered(part, keys, run_module):
+def test_only_the_requested_parts_are_gathered(part, keys, run_module):
     answer = run_module("kvm_facts", {"root": EPYC, "gather": [part], "probe": "none"})
     assert set(answer["ansible_facts"]["kvm"]) - {"probe", "errors", "seconds"} == keys
 
 
-def test_without_a_probe_nothing_is_known_of_it(run_module):
+def test_without_a_probe_there_is_no_result_of_it(run_module):
     assert run_module("kvm_facts", {"root": EPYC, "probe": "none"})["ansible_facts"]["kvm"]["probe"] is None
 
 

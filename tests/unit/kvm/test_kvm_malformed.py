@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strange machines: nothing that a file holds may raise, and what is not known is never a pass."""
+"""Strange machines: no content of a file may raise, and what is unknown is never a pass."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pathlib
 import random
 import shutil
 
+import machine_trees
 import pytest
 from ansible.module_utils.kvm import classify, diagnose, kernel_log
 from ansible.module_utils.kvm.evaluate import evaluate
 from ansible.module_utils.kvm.facts import GATHER, gather
 from ansible.module_utils.kvm.tree import Tree, whole_number
 
-TREES = pathlib.Path(__file__).parent / "trees"
+TREES = machine_trees.unpacked()
 POLICY = {
     **{"isa_level": "x86-64-v2", "nested": True, "min_vcpus": 4, "iommu": True, "hugepages": {"2048": 1}},
     **{"secure": ["sev", "tdx", "s390-pv"], "vtpm": True, "release": "zed", "allow_nested": False},
@@ -24,11 +25,12 @@ POLICY = {
 
 @pytest.fixture
 def tree(tmp_path):
-    """A tree of a sound machine, to be spoiled."""
+    """Copy the tree of a sound machine, to be spoiled."""
     return pathlib.Path(shutil.copytree(TREES / "02-epyc-sev-snp", tmp_path / "tree", symlinks=True))
 
 
 def evaluated(tree):
+    """Return the facts and the result of a tree."""
     facts = gather(root=str(tree), parts=list(GATHER), users=["nova", "libvirt-qemu"])
     assert not facts["errors"]
     json.dumps(facts)
@@ -78,13 +80,13 @@ def test_absurd_numbers(tree, text):
     assert {row["name"]: row["status"] for row in answer["checks"]}["hugepages 2048 kB"] == "fail"
 
 
-def test_numbers_are_never_guessed():
+def test_numbers_are_not_guessed():
     assert [whole_number(text) for text in ("12", "12 kB", " 7\n", "-3", "", None, "9" * 19, "x1", "٣")] == [
         *(12, 12, 7, None, None, None, None, None, None),
     ]
 
 
-@pytest.mark.parametrize("what", ["unreadable", "folder", "fifo", "loop", "socket"])
+@pytest.mark.parametrize("what", ["unreadable", "directory", "fifo", "loop", "socket"])
 @pytest.mark.parametrize(
     "path", ["proc/cpuinfo", "proc/misc", "proc/cmdline", "etc/passwd", "dev.json", "fixture/probe.json"]
 )
@@ -94,7 +96,7 @@ def test_files_that_cannot_be_read(tree, path, what):
     if what == "unreadable":
         file.write_text("x")
         file.chmod(0)
-    elif what == "folder":
+    elif what == "directory":
         file.mkdir()
     elif what == "fifo":
         os.mkfifo(file)
@@ -112,7 +114,7 @@ def test_files_that_cannot_be_read(tree, path, what):
     evaluated(tree)
 
 
-def test_a_link_never_leads_out_of_a_tree(tree):
+def test_a_link_does_not_lead_out_of_a_tree(tree):
     (tree / "proc/misc").unlink()
     (tree / "proc/misc").symlink_to("/proc/misc")
     (tree / "etc/passwd").unlink()
@@ -148,6 +150,7 @@ def test_descriptions_that_are_nonsense(tree, name, text):
 
 
 def nonsense(dice, depth=0):
+    """Return a value of any type."""
     kinds = [None, True, False, 0, -1, 10**30, 1.5, float("nan"), "", "ok", "\0", "hardware", "EACCES", [], {}]
     if depth < 3 and dice.random() < 0.4:
         return {
@@ -157,7 +160,7 @@ def nonsense(dice, depth=0):
 
 
 def spoil(dice, value):
-    """The same structure with some of its leaves and branches replaced or gone."""
+    """Return the structure with some of its leaves and branches replaced or removed."""
     if dice.random() < 0.08:
         return nonsense(dice)
     if isinstance(value, dict):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What measurements mean: thresholds, and the decision table of diagnosis on facts made for the case."""
+"""Classification by measurements: thresholds; and the decision table of diagnosis on facts made for it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ FAST = {
     "tests": {"long_hello": {"ok": True}, "sse2": {"ok": True}},
     "rates": {"long64": {"per_second": 2.9e9, "emulated_share": 0.0}, "real16": {"per_second": 1e6}},
 }
-
-
 STARVED = {"exit": "TIMEOUT", "starved": True}
 SILENT = {"exit": "TIMEOUT", "starved": False}
 
 
 def probe(**changes):
-    """FAST with rates.long64 (loop), tests or top-level keys changed; None removes."""
+    """Return FAST with rates.long64 (loop), tests or top-level keys changed; None removes a key."""
     changed = copy.deepcopy(FAST)
     loop = changes.pop("loop", {})
     changed["rates"]["long64"].update(loop)
@@ -36,7 +34,7 @@ def probe(**changes):
 
 
 @pytest.mark.parametrize(
-    "measured, wanted, said",
+    "measured, wanted, text",
     [
         (probe(), "hardware", "97 % of native speed"),
         (probe(tests={"real_hello": {"ok": False}}), "hardware", ""),  # real mode is not part of the result
@@ -61,7 +59,7 @@ def probe(**changes):
         (probe(api_version=11), "unusable", "11"),
         (probe(api_version=None), "unusable", "None"),
         (probe(arch="ppc64le"), "unmeasured", "architecture"),
-        (probe(level="open"), "unmeasured", "as asked"),
+        (probe(level="open"), "unmeasured", "as requested"),
         ({"failed_step": "open", "errno": "EACCES"}, "unusable", "EACCES"),
         ({"failed_step": "deadline", "at": "sse2", "error": "no answer"}, "unusable", "sse2"),
         ({"failed_step": "deadline", "error": "no answer in 2 s"}, "unusable", "deadline failed: no answer in 2 s"),
@@ -72,9 +70,9 @@ def probe(**changes):
         (None, "unusable", ""),
     ],
 )
-def test_class(measured, wanted, said):
+def test_class(measured, wanted, text):
     kind, reason = classify(measured)
-    assert (kind, said in reason) == (wanted, True), reason
+    assert (kind, text in reason) == (wanted, True), reason
 
 
 def test_user_mode_speed_is_no_evidence():
@@ -98,7 +96,7 @@ HOST = {
 
 
 def host(**changes):
-    """HOST with parts updated: host(node={"gid": 1}), host(container="lxc")."""
+    """Return HOST with parts updated, as by node={"gid": 1} or container="lxc"."""
     changed = copy.deepcopy(HOST)
     for name, value in changes.items():
         if isinstance(value, dict):
@@ -109,7 +107,7 @@ def host(**changes):
 
 
 def stopped(step, errno):
-    return {"class": "unusable", "failed_step": step, "errno": errno, "error": "said so"}
+    return {"class": "unusable", "failed_step": step, "errno": errno, "error": "refused"}
 
 
 NO_NODE = {"exists": False}

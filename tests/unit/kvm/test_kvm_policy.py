@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import copy
-import pathlib
 
+import machine_trees
 import pytest
 from ansible.module_utils.kvm.classify import classify
 from ansible.module_utils.kvm.evaluate import evaluate
 from ansible.module_utils.kvm.facts import gather
 
-TREES = pathlib.Path(__file__).parent / "trees"
+TREES = machine_trees.unpacked()
 INTEL, EPYC, CLOUD, NESTED, ARM, Z = (
     *("01-intel-bare-metal", "02-epyc-sev-snp", "06-cloud-vm"),
     *("07-nested-vm", "08-arm64-server", "13-s390x-lpar"),
@@ -93,13 +93,13 @@ def test_floors_are_compared_as_numbers(machines):
     assert "6.2.0" in rows["qemu version"]["wanted"]
 
 
-def test_a_warning_is_an_error_when_asked(machines):
+def test_a_warning_is_an_error_if_the_policy_says_so(machines):
     assert evaluate(machines[NESTED], {})["result"] == "warn"
     strict = evaluate(machines[NESTED], {"warnings_are_errors": True})
     assert strict["result"] == "fail" and strict["failed_checks"] == ["exit_cost"]
 
 
-def test_nothing_known_is_never_a_pass():
+def test_what_is_unknown_is_never_a_pass():
     policy = {
         "isa_level": "x86-64-v2",
         "nested": True,
@@ -115,7 +115,7 @@ def test_nothing_known_is_never_a_pass():
     assert not [row for row in answer["checks"] if row["status"] == "pass"]
 
 
-def test_untried_kvm_is_a_warning_not_a_pass(machines):
+def test_kvm_without_a_probe_is_a_warning_not_a_pass(machines):
     facts = dict(machines[INTEL], probe=None)
     answer = evaluate(facts, {})
     assert (answer["cause"], answer["result"], answer["class"]) == ("not_probed", "warn", "unmeasured")
@@ -203,7 +203,7 @@ def test_nested_parameter_is_a_repair(machines):
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, texts",
     [
         ({"devices": {"tunnel": "fail"}}, ["tunnel", "tun, vhost_net"]),
         ({"devices": {"tun": "maybe"}}, ["tun", "maybe", "fail, warn or skip"]),
@@ -212,13 +212,13 @@ def test_nested_parameter_is_a_repair(machines):
         ({"min_vcpus": -1}, ["min_vcpus", "-1"]),
         ({"slice_ms": 0}, ["slice_ms", "0", "1 to 500"]),
         ({"deadline": 1000}, ["deadline", "1000"]),
-        ({"root": "/nonexistent-tree"}, ["root", "/nonexistent-tree", "not a folder"]),
+        ({"root": "/nonexistent-tree"}, ["root", "/nonexistent-tree", "not a directory"]),
         ({"require": "maybe"}, ["require", "maybe"]),
         ({"secure": ["sgx"]}, ["sgx"]),
     ],
 )
-def test_wrong_option_is_named(options, words, run_module):
+def test_wrong_option_is_named(options, texts, run_module):
     answer = run_module("kvm_verify", dict({"root": str(TREES / INTEL)}, **options))
     assert answer["failed"]
-    assert all(word in answer["msg"] for word in words), answer["msg"]
+    assert all(text in answer["msg"] for text in texts), answer["msg"]
     assert "result" not in answer

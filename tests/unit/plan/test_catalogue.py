@@ -9,8 +9,8 @@ import re
 import project
 import pytest
 from ansible.module_utils.cloud.specs import option_errors, secret_paths
-from ansible.module_utils.plan import host_state
-from ansible.module_utils.plan.host_plan import SCHEMA
+from ansible.module_utils.plan.component_schema import SCHEMA
+from ansible.module_utils.plan.stage_table import NAMES
 from project import RELEASES, SERVICES, SHAPES, TLS_SHAPES, Plan, plan_of
 
 SERIES = project.role_data("cloud", "vars")["cloud_release_series"]
@@ -158,7 +158,7 @@ def test_the_inventory_is_compared_with_the_services_of_the_catalog():
 
 
 def test_every_key_of_the_schema_is_used_by_a_component():
-    """A key that no row has any more is dead code in host_plan."""
+    """A key that no row has any more is dead code in component.py."""
     texts = "".join(path.read_text(encoding="utf-8") for path in project.files("roles/*/vars/**/*.yml"))
     unused = {key for keys in SCHEMA.values() for key in keys if not re.search(rf"\b{key}:", texts)}
     # Steps at the end and reloads have no user yet: the recipes of CONTRIBUTING.md walk the first one.
@@ -579,7 +579,7 @@ def acting_stages() -> list[str]:
 
 
 def test_the_tasks_of_a_deployment_are_all_stages_in_their_order():
-    assert acting_stages() == list(host_state.NAMES)
+    assert acting_stages() == list(NAMES)
 
 
 def test_agents_start_when_apis_and_remote_calls_are_answered():

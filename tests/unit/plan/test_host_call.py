@@ -13,7 +13,8 @@ import project
 import pytest
 from ansible.module_utils.config import operator_options
 from ansible.module_utils.kvm import kvm_report
-from ansible.module_utils.plan import host_call, host_state, preflight_report
+from ansible.module_utils.plan import host_call, preflight_report
+from ansible.module_utils.plan.stage_table import select_stages
 
 SECRETS = {"nova_password": "nova-pw-4711", "admin_password": "admin-pw-4711", "shared": "sla/sh-4711"}
 PLAN = {
@@ -46,7 +47,7 @@ ARGUMENTS = {
 
 def sent(look=False, **changes) -> dict:
     arguments = {**ARGUMENTS, **changes}
-    stages = host_state.chosen(arguments["plan"], arguments["stages"], arguments["computes"])
+    stages = select_stages(arguments["plan"], arguments["stages"], arguments["computes"])
     return host_call.sent(arguments, stages, look)
 
 
@@ -94,7 +95,7 @@ def test_paths_of_earlier_acting_calls_are_passed_on():
 
 def test_a_look_checks_the_host_for_what_its_plan_needs():
     arguments = {"plan": {**PLAN, "ports": {"8774": ["nova-api"]}}, "host": {"suite": "trixie"}}
-    assert host_call.checks(arguments, {"packages": {"b": "1", "a": "1"}}, 7.0) == {
+    assert host_call.checks(arguments["host"], arguments["plan"], {"packages": {"b": "1", "a": "1"}}, 7.0) == {
         "now": 7.0,
         "packages": ["nova-compute"],
         "ports": {"8774": ["nova-api"]},
@@ -102,8 +103,8 @@ def test_a_look_checks_the_host_for_what_its_plan_needs():
         "suite": "trixie",
     }
     own = {"packages": ["x"], "now": 1.0, "ports": {}}
-    assert host_call.checks({**arguments, "host": own}, None, 7.0) == own
-    assert host_call.checks({**arguments, "host": {}}, None, 7.0) == {}
+    assert host_call.checks(own, arguments["plan"], None, 7.0) == own
+    assert host_call.checks({}, arguments["plan"], None, 7.0) == {}
 
 
 def test_what_is_wrong_with_the_plan_is_a_problem_of_the_look_and_every_file_is_known():
@@ -204,10 +205,8 @@ def test_every_problem_of_every_host_is_named_each_line_with_its_host():
         "a: - two",
         "c: cannot be reached: Connection refused",
     ]
-    assert found[5].startswith("d: was not looked at") and found[6] == "e: no Python"
-    assert found[7].startswith(
-        "Shared host names: a and b both call themselves same, and Nova could not tell them apart"
-    )
+    assert found[5].startswith("d: was not checked") and found[6] == "e: no Python"
+    assert found[7].startswith("Shared host names: a and b are both called same, and Nova could not tell them apart")
     assert found[8] == "config_overrides names /etc/nova/nova.cnf, but no host has such a file; correct the path."
     assert preflight_report.problems({"b": results["b"]}) == []
 
@@ -221,7 +220,7 @@ def test_the_table_of_kvm_has_every_compute_and_no_other_host():
 
 def test_a_release_without_a_list_is_told_once():
     results = {name: {"unlisted": "gazpacho"} for name in "abc"}
-    (line,) = preflight_report.unlisted(results)
+    (line,) = preflight_report.releases_without_list(results)
     assert "no list of the options of gazpacho" in line
 
 
@@ -243,7 +242,7 @@ def test_the_report_reads_each_host_once(count):
 
     reads: list = []
     hosts = [f"c{number}" for number in range(count)]
-    assert len(action("preflight_report").looks(Counting(), hosts, "host_state")) == count
+    assert len(action("preflight_report").results_of(Counting(), hosts, "host_state")) == count
     assert reads == hosts
 
 
@@ -282,7 +281,7 @@ PLAY = """
 
     - name: Report
       preflight_report:
-        folder: "{{ folder }}/reports"
+        directory: "{{ folder }}/reports"
         cloud:
           groups: {nova_computes: [], nova_controllers: [one, two]}
           overrides: {all: [{name: cloud (group all), source: x, files: "{{ unknown | default({}) }}"}]}
@@ -357,6 +356,6 @@ def test_in_a_run_a_look_changes_nothing_and_the_report_says_what_no_single_host
     assert done.returncode != 0
     assert "gone: cannot be reached: " in output
     assert "There is no list of the options of epoxy" in output
-    assert "Shared host names: one and two both call themselves" in output and "/etc/nova/nova.cnf" in output
+    assert "Shared host names: one and two are both called" in output and "/etc/nova/nova.cnf" in output
     tasks = {task["task"]: task for task in json.loads((tmp_path / "phases.json").read_text())["tasks"]}
     assert tasks["Look"]["stages"] == {} and tasks["Look"]["changed"] == []

@@ -44,7 +44,7 @@ def make(*components: dict, host: str = "c2", **model) -> dict:
     names = {f"thing{number or ''}": one for number, one in enumerate(components)}
     owners = dict.fromkeys(names, "nova_controllers")
     access = {"identity": {"username": "admin"}, "database": {"admin_user": "root"}}
-    return host_plan(names, host, cloud(**model), owners, COMMON, access, layers.add_overrides)
+    return host_plan(names, host, cloud(**model), owners, COMMON, access)
 
 
 def names_of(entry: dict) -> list:

@@ -12,8 +12,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils.plan import host_state as engine
 from ansible.module_utils.plan import in_process
+from ansible.module_utils.plan.stage_table import NAMES, STAGES
 from ansible.module_utils.stages import systemd_units
 
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
@@ -117,8 +117,8 @@ def changing(*names: str) -> dict:
 
 def test_all_stages_run_in_their_order_each_with_its_part_of_the_plan(state, fakes):
     result = state(secrets=[SECRET], changed_paths=["/etc/old"])
-    assert result["acted"] == list(engine.NAMES)
-    assert fakes.names() == [stage.module or "ovs_host" for stage in engine.STAGES]
+    assert result["acted"] == list(NAMES)
+    assert fakes.names() == [stage.module or "ovs_host" for stage in STAGES]
     assert not any(check for _name, check, _params in fakes.calls)
     assert fakes.params("apt_transaction") == [
         {"packages": PLAN["packages"], "debconf": PLAN["debconf"], "lock_timeout": 1800}
@@ -138,7 +138,7 @@ def test_all_stages_run_in_their_order_each_with_its_part_of_the_plan(state, fak
     assert [params["port"] for params in fakes.params("ovs_host")] == ["eth1", None]
 
 
-@pytest.mark.parametrize("name", engine.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stage_alone_runs_nothing_else(state, fakes, name):
     assert list(state(stages=[name])["stages"]) == [name]
     assert len(fakes.names()) == 1
@@ -152,7 +152,7 @@ def test_a_stage_that_the_plan_does_not_have_is_not_there(state, fakes):
 
 
 def test_an_unknown_stage_is_named(state):
-    assert "stages: base unknown; choose of packages, files" in state(stages=["base", "files"])["msg"]
+    assert "stages: base unknown; choose from packages, files" in state(stages=["base", "files"])["msg"]
 
 
 def test_units_learn_the_paths_that_packages_and_files_changed_now_and_before(state, fakes):
@@ -297,7 +297,7 @@ def test_what_is_waited_for_is_pending_but_no_change(state, fakes):
     fakes.answers["queue_consumers"] = {"unserved": ["conductor"]}
     result = state(look=True, check=True)
     assert (result["changed"], result["pending"], result["problems"]) == (False, True, [])
-    assert result["stages"]["api_endpoints"]["note"] == "does not answer yet: keystone"
+    assert result["stages"]["api_endpoints"]["note"] == "not ready yet: keystone"
     assert result["stages"]["queues"]["note"] == "not consumed yet: conductor"
 
 

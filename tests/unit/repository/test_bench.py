@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison with plain commands: who is charged for what, and whether both contestants do the same work."""
+"""The comparison with plain commands: the phase of each task, and whether both sides do the same work."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import bench
 import bench_table
 import project
 import pytest
-from ansible.module_utils.plan import host_state
+from ansible.module_utils.plan.stage_table import NAMES
 
 BASELINE = project.ROOT / "tests/bench/baseline"
 
 
-@pytest.mark.parametrize("stage", host_state.NAMES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_every_stage_of_a_deployment_has_a_row(stage):
     assert bench_table.row_of_stage(stage) not in (bench_table.REST, bench_table.CHECKS)
 
 
 def test_the_stages_of_the_rows_are_those_that_there_are():
-    assert sorted(stage for stages in bench_table.STAGES.values() for stage in stages) == sorted(host_state.NAMES)
+    assert sorted(stage for stages in bench_table.STAGES.values() for stage in stages) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("role", ["cloud", "preflight", "nova_hypervisor"])
@@ -85,17 +85,17 @@ def test_the_table_compares_and_leaves_empty_what_cannot_be_compared():
 
 def test_another_outcome_is_noticed():
     def run(name, *services):
-        return {"contestant": name, "outcome": {"services of controller1": [*services]}}
+        return {"side": name, "outcome": {"services of controller1": [*services]}}
 
     one = run("baseline", "glance-api", "keystone")
     assert bench_table.differences(one, run("ours", "keystone", "glance-api")) == []
     assert bench_table.differences(one, run("ours", "keystone", "memcached")) == [
-        "services of controller1: baseline lacks memcached",
-        "services of controller1: ours lacks glance-api",
+        "services of controller1: baseline does not have memcached",
+        "services of controller1: ours does not have glance-api",
     ]
 
 
-def test_who_begins_alternates():
+def test_the_sides_alternate():
     assert bench.schedule(1) == ["baseline", "ours"]
     assert bench.schedule(2) == ["baseline", "ours", "ours", "baseline"]
 

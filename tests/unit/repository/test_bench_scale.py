@@ -154,7 +154,7 @@ def test_every_record_of_a_stand_in_is_removed_again():
 def test_numbers_of_computes_that_make_no_slope_are_refused_before_anything_runs(asked, monkeypatch):
     monkeypatch.setenv("BENCH_COMPUTES", asked)
     monkeypatch.setattr(bench_scale.signal, "signal", pytest.fail)
-    with pytest.raises(BenchError, match="give two numbers or more, from 1 to 100"):
+    with pytest.raises(BenchError, match="give two or more numbers from 1 to 100"):
         bench_scale.main()
 
 

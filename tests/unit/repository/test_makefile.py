@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def run_in_recipe(command: str, env: dict) -> str:
-    """Return what a command says when the Makefile runs it for somebody with this environment."""
+    """Return the output of a command that the Makefile runs with this environment."""
     done = subprocess.run(
         [shutil.which("make"), "-s", "--eval", f"seen: ; @{command}", "seen"],
         cwd=ROOT,

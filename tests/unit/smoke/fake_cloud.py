@@ -12,10 +12,14 @@ class FakeCloud:
     """Answers by path: what a request returns, or a function of the query that returns it; 404 for other paths."""
 
     project_id = "p1"
+    context = None
 
     def __init__(self, answers: dict) -> None:
         self.answers = answers
         self.requests: list = []
+
+    def connect(self) -> None:
+        """Log in."""
 
     def call(self, service: str, method: str, path: str, body: dict | None = None, query: dict | None = None) -> Any:
         """Return the answer to a request."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A deployment that is killed, three times, each time in the middle of something. What heals it is the next run."""
+"""A deployment that is killed three times, each time in the middle of a stage. The next run repairs what is left."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
 testinfra_hosts = ["ansible://nova_controllers"]
-LONGEST = 900  # s until a run must have come to the point where it is killed
-# Everything that a session on a machine began, as when its power fails; the machine's services live on. The session
-# that says so is one of them, and must be told first that it was understood.
+LONGEST = 900  # seconds until a run must reach the point where it is killed
+# Kill every process of a session on a machine; its services continue. The session that runs this command is one of them
+# and must return before it is killed.
 END_SESSIONS = (
     "systemd-run --quiet --collect "
     "sh -c 'sleep 0.5; exec systemctl kill --kill-whom=all --signal=KILL ssh.service user.slice'"
@@ -26,7 +26,7 @@ PROGRAMS = "'/usr/bin/(keystone|placement|glance|neutron-db|nova)-manage'"
 
 
 class Deployment:
-    """A run of the whole site in a session of its own, with its output in a file."""
+    """A run of site.yml in its own session, with its output in a file."""
 
     def __init__(self, request, log: Path) -> None:
         self.log = log
@@ -46,11 +46,11 @@ class Deployment:
 
     @property
     def task(self) -> str:
-        """The task that the run is at."""
+        """Return the current task of the run."""
         return (re.findall(r"^TASK \[(?:\S+ : )?(.*?)\]", self.output, re.M) or [""])[-1]
 
     def kill(self) -> None:
-        """Kill the run with everything that it started; Ansible's workers have sessions of their own."""
+        """Kill the run and every process that it started; Ansible's workers have their own sessions."""
         for pid in [self.process.pid, *descendants(self.process.pid)]:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -60,7 +60,7 @@ class Deployment:
 
 
 def descendants(pid: int) -> list:
-    """Every process below one, from /proc."""
+    """Return all descendants of a process, from /proc."""
     children: dict = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -77,7 +77,7 @@ def descendants(pid: int) -> list:
 
 
 def command_lines() -> str:
-    """What the processes of the control node show of themselves to everybody."""
+    """Return the command lines of all processes on the control node."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -97,8 +97,8 @@ def interrupt(request, host, machines, tmp_path, secrets_in):
         runs.append(run)
         limit = time.monotonic() + LONGEST
         while not (run.task == task and host.run(reached).rc == 0):
-            assert run.process.poll() is None, f"it ended before it could be killed:\n{run.output[-3000:]}"
-            assert time.monotonic() < limit, f"it never came to {task}:\n{run.output[-3000:]}"
+            assert run.process.poll() is None, f"it ended before it was killed:\n{run.output[-3000:]}"
+            assert time.monotonic() < limit, f"it never reached {task}:\n{run.output[-3000:]}"
             assert secrets_in(command_lines() + host.run("ps -ww -e -o args=").stdout) == []
             time.sleep(0.5)
         run.kill()
@@ -124,18 +124,18 @@ def test_killed_while_packages_are_installed(host, interrupt):
         sessions=True,
     )
     assert host.run("pgrep -x dpkg").rc != 0, "the transaction died with the session"
-    assert host.check_output("dpkg --audit") != "", "packages are left half-way"
+    assert host.check_output("dpkg --audit") != "", "some packages are half installed"
     assert host.file(UNCOMPILED).exists, "and their Python code is not compiled"
 
 
-def test_killed_while_schemas_are_made(host, interrupt):
-    """The programs on the machine go on here: the next run meets them."""
+def test_killed_while_schemas_are_created(host, interrupt):
+    """The programs on the machine continue, and the next run finds them running."""
     interrupt(
         "Bring the schemas and cells up to this release, side by side",
         f"pgrep --full {PROGRAMS}",
         sessions=False,
     )
-    assert host.check_output("dpkg --audit") == "", "this run has healed what the one before left"
+    assert host.check_output("dpkg --audit") == "", "this run has repaired what the previous one left"
     assert not host.file(UNCOMPILED).exists
     assert host.run("systemctl is-active nova-scheduler").stdout.strip() != "active"
 
@@ -146,4 +146,4 @@ def test_killed_while_units_start(host, interrupt):
         "systemctl list-units --all --plain 'nova-*' | grep --extended-regexp 'activating|running'",
         sessions=True,
     )
-    assert host.run("systemctl is-active keystone").stdout.strip() == "active", "the schemas are there"
+    assert host.run("systemctl is-active keystone").stdout.strip() == "active", "the schemas exist"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova alone is ours: nothing of the platform is installed or runs where Nova does."""
+"""Only Nova is deployed: nothing of the platform is installed or runs on its hosts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_only_nova_listens_on_the_controller(host):
     assert sorted(end for end in ends if end.startswith(own + ":")) == [f"{own}:{port}" for port in (6080, 8774, 8775)]
 
 
-def test_nova_uses_the_account_that_the_platform_gave(host, secrets):
+def test_nova_uses_its_account_on_the_platform(host, secrets):
     conf = host.file("/etc/nova/nova.conf").content_string
     assert f"transport_url = rabbit://guest-of-the-platform:{secrets['platform_messaging_password']}@10.77.0.51" in conf
-    assert secrets["platform_database_admin_password"] not in conf, "that account is for us, not for Nova"
+    assert secrets["platform_database_admin_password"] not in conf, "that account is the operator's, not Nova's"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud, as its own APIs describe it to a client on a controller."""
+"""The cloud as its APIs describe it to a client on a controller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OF_A_CONTROLLER = {"nova-conductor", "nova-scheduler"}
 
 @pytest.fixture(scope="module")
 def groups(host, machines) -> dict:
-    """Return the groups with the names that machines give themselves; an inventory may call them otherwise."""
+    """Return the groups with the host names of the machines; an inventory may use other names."""
     own = {name: machine.check_output("hostname") for name, machine in machines.items()}
     known = host.ansible.get_variables()["groups"]
     return {group: [own[name] for name in names if name in own] for group, names in known.items()}
@@ -38,9 +38,9 @@ def test_every_agent_of_the_network_is_alive(cloud, groups):
 
 
 @pytest.mark.parametrize("kind", ["servers", "flavors", "networks", "ports", "images"])
-def test_the_proof_left_nothing_behind(cloud, kind):
+def test_the_smoke_test_left_nothing_behind(cloud, kind):
     assert cloud[kind] == []
 
 
-def test_the_proof_left_no_security_group_behind(cloud):
+def test_the_smoke_test_left_no_security_group_behind(cloud):
     assert {row["name"] for row in cloud["security_groups"]} <= {"default"}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A compute runs other people's guests: it must not hold the keys of the databases."""
+"""A compute runs the instances of users: it must not have the credentials of the databases."""
 
 from __future__ import annotations
 
 testinfra_hosts = ["ansible://nova_computes"]
-# Its own service account and message queue; on a platform of others, Nova's account there has the name they gave it.
+# Its service account and message queue; on an external platform, the account has another name.
 ALLOWED = {
     "nova_service_password",
     "nova_messaging_password",
@@ -16,7 +16,7 @@ ALLOWED = {
 
 def test_a_compute_holds_no_credentials_but_its_own(host, words, secrets_in):
     found = secrets_in(words(host, "/etc /root /run /var/lib/nova /var/lib/neutron"))
-    assert "nova_service_password" in found, "the search finds what is there"
+    assert "nova_service_password" in found, "the search finds the secrets that are there"
     assert set(found) <= ALLOWED
 
 

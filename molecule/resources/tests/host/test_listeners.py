@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing listens where it is not meant to."""
+"""Services listen only on the intended addresses."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No secret where somebody could read it who should not."""
+"""No secret is readable by a user who must not know it."""
 
 from __future__ import annotations
 
 testinfra_hosts = ["ansible://all"]
-# Package lists hold checksums only, as long as a secret and by the ten thousand.
+# Package lists contain thousands of checksums that are as long as a secret.
 SKIP = "--exclude=*.md5sums --exclude-dir=apt --exclude-dir=dpkg"
 
 
-def test_no_secret_is_in_a_file_that_everybody_can_read(host, words, secrets_in):
+def test_no_secret_is_in_a_file_that_every_user_can_read(host, words, secrets_in):
     assert secrets_in(words(host, "/etc", "root")) != [], "the search finds what root can read"
     assert secrets_in(words(host, "/etc /var /root /run /opt /srv /home /tmp", "nobody", SKIP)) == []
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Units run, on the files that lie on the disk, and get the time they need to stop."""
+"""Units run, have read the current files, and get the time that they need to stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def properties(host, unit: str) -> dict:
 
 
 def seconds(text: str) -> float:
-    """Seconds in systemd's notation, such as 1min 30s."""
+    """Return the seconds of a text in systemd's notation, such as 1min 30s."""
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)(min|h|s)\b", text))
 
 
@@ -39,7 +39,7 @@ def test_systemd_waits_longer_than_nova_needs_to_stop(host, units):
     assert {unit: limit for unit, limit in limits.items() if limit <= GRACE} == {}
 
 
-def test_nova_runs_on_the_configuration_that_lies_on_the_disk(host, units):
+def test_nova_has_read_its_current_configuration(host, units):
     written = int(host.check_output("stat --format=%Y /etc/nova/nova.conf"))
     for unit in units:
         found = properties(host, unit)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check mode on a deployed cloud: nothing to do says nothing, a changed option says exactly that."""
+"""Check mode on a deployed cloud predicts nothing, or exactly the changed option."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_check_mode_predicts_nothing_on_a_deployed_cloud(playbook):
     assert {host: row["changed"] for host, row in plan.recap.items() if row["changed"]} == {}
 
 
-def test_a_changed_option_is_shown_with_no_secret_and_not_carried_out(host, playbook, secrets_in):
+def test_a_changed_option_is_shown_without_a_secret_and_not_written(host, playbook, secrets_in):
     before = host.check_output(STATE)
     plan = playbook("deploy.yml", "--check", "--diff", "--extra-vars", json.dumps(OPTION))
     assert plan.rc == 0, plan.output[-3000:]
@@ -29,7 +29,7 @@ def test_a_changed_option_is_shown_with_no_secret_and_not_carried_out(host, play
     assert "+nova-api.service: restart (newer: /etc/nova/nova.conf)" in restarts
     hosts = {"controller1": "api_units", "compute1": "agent_units"}
     expected = {(host, stage) for host, units in hosts.items() for stage in ("files", units)}
-    assert plan.stages == expected, "the file, and the restarts of what reads it"
+    assert plan.stages == expected, "the file, and the restarts of the units that read it"
     assert {what for _, kind, what in plan.changes if kind == "file"} == {"/etc/nova/nova.conf"}
     assert secrets_in(plan.output) == []
     assert host.check_output(STATE) == before

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the operator for every kind of file: in the file, in the process that reads it, and gone again.
+"""Options of the operator for each kind of file: in the file, in the process that reads it, and removed again.
 
 The same runs leave on the compute what its module calls were given, so that the secrets in them can be looked for.
 """
@@ -16,7 +16,7 @@ NOVA, ML2 = "/etc/nova/nova.conf", "/etc/neutron/plugins/ml2/ml2_conf.ini"
 MARIADB, RABBITMQ = "/etc/mysql/mariadb.conf.d/99-nova-ansible.cnf", "/etc/rabbitmq/rabbitmq.conf"
 DROP_IN, UWSGI = "/etc/systemd/system/nova-.service.d/nova-ansible.conf", "/etc/placement/placement-api-uwsgi.ini"
 POLICY = "/etc/glance/policy.yaml"
-# Each level of the inventory has a part.
+# Each level of the inventory sets some of them.
 OVERRIDES = {
     "group_vars/all/more.yml": {
         MARIADB: {"mysqld": {"max_connections": 777, "character-set-server": "utf8mb3"}},
@@ -56,7 +56,7 @@ UNITS = {
     "compute1": {"nova-compute"},
 }
 KEPT = {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"}
-# What a compute has to know: Nova's service account, and the message queues.
+# The secrets that a compute needs: Nova's service account, and the message queues.
 OF_A_COMPUTE = {"nova_service_password", "nova_messaging_password", "neutron_messaging_password"}
 
 
@@ -86,7 +86,7 @@ def differing(before: dict, after: dict) -> set:
 
 
 def restarted(before: dict, after: dict) -> dict:
-    """Return the services of each machine that began anew; those of sessions come and go."""
+    """Return the services of each machine that were restarted, without those of sessions."""
     found = {}
     for name in before:
         old, new = before[name][0], after[name][0]
@@ -106,10 +106,10 @@ def overridden(playbook, machines, tmp_path_factory):
     finally:
         machines["compute1"].run("rm -r /root/.ansible/tmp")
         machines["controller1"].run("rm -r /root/.ansible/tmp")
-        playbook("deploy.yml")  # where a test failed before the last one took them out
+        playbook("deploy.yml")  # in case a test failed before the last one removed them
 
 
-def test_the_run_changes_those_files_and_restarts_what_reads_them_and_nothing_else(overridden):
+def test_the_run_changes_only_those_files_and_restarts_only_the_units_that_read_them(overridden):
     done, before, after, _ = overridden
     assert done.rc == 0, done.output[-3000:]
     changed = {name: differing(before[name][1], after[name][1]) for name in before}
@@ -144,14 +144,14 @@ def test_the_policy_is_in_effect(overridden, machines):
     assert machines["controller1"].check_output(f'python3 -c "{IMAGES}"') == "403"
 
 
-def test_what_a_compute_is_sent_holds_its_own_secrets_only(overridden, machines, secrets_in):
+def test_a_compute_is_sent_only_its_own_secrets(overridden, machines, secrets_in):
     calls = machines["compute1"].check_output("find /root/.ansible/tmp -name AnsiballZ_host_state.py").split()
     assert len(calls) >= 3, "the look, the files, the agents"
     found = secrets_in("\n".join(machines["compute1"].file(path).content_string for path in calls))
     assert set(found) == OF_A_COMPUTE
     sent = machines["controller1"].check_output("find /root/.ansible/tmp -name AnsiballZ_host_state.py").split()
     theirs = secrets_in("\n".join(machines["controller1"].file(path).content_string for path in sent))
-    assert {"nova_database_password", "keystone_admin_password"} <= set(theirs), "the search sees what is sent"
+    assert {"nova_database_password", "keystone_admin_password"} <= set(theirs), "the search finds what is sent"
 
 
 def test_a_second_run_changes_nothing(overridden, playbook, machines):
@@ -162,7 +162,7 @@ def test_a_second_run_changes_nothing(overridden, playbook, machines):
     assert restarted(after, state(machines)) == {name: set() for name in machines}
 
 
-def test_taken_out_again_nothing_of_them_is_left(overridden, playbook, machines, secrets_in):
+def test_removing_the_options_restores_everything(overridden, playbook, machines, secrets_in):
     _, before, changed, _ = overridden
     done = playbook("deploy.yml", "--diff")
     assert done.rc == 0, done.output[-3000:]
@@ -170,8 +170,10 @@ def test_taken_out_again_nothing_of_them_is_left(overridden, playbook, machines,
     after, controller = state(machines), machines["controller1"]
     left = {name: differing(before[name][1], after[name][1]) for name in before}
     assert left == {"controller1": {POLICY}, "compute1": set()}
-    assert yaml.safe_load(controller.file(POLICY).content_string) == {}, "without a rule, for those who have read it"
+    assert yaml.safe_load(controller.file(POLICY).content_string) == {}, (
+        "without a rule, for the services that have read it"
+    )
     assert restarted(changed, after) == UNITS
     answers = {controller.check_output(f'python3 -c "{IMAGES}"') for _ in range(8)}
-    assert answers == {"200"}, "every worker of glance-api has forgotten the policy"
+    assert answers == {"200"}, "every worker of glance-api has dropped the policy"
     assert controller.check_output("systemctl show --value --property=LimitNOFILE nova-scheduler") != "7777"

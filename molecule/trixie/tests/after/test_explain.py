@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an option of the deployed cloud comes from, told without asking any of its hosts."""
+"""The source of an option of the deployed cloud, explained without a connection to its hosts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ NOVA = "/etc/nova/nova.conf"
 
 def out_of_reach(known: dict) -> None:
     for host in known["_meta"]["hostvars"].values():
-        host["ansible_host"] = "192.0.2.1"  # an address for documentation: nobody has it
+        host["ansible_host"] = "192.0.2.1"  # reserved for documentation: no host has it
         host["ansible_ssh_common_args"] = "-o ConnectTimeout=1 -o ControlPath=none"
 
 
-def test_an_option_is_explained_with_value_layer_and_source_and_no_host_is_asked(playbook, inventory, machines):
+def test_an_option_is_explained_with_value_layer_and_source_and_no_host_is_contacted(playbook, inventory, machines):
     done = playbook("explain.yml", "-vvv", "-e", "option=vnc.server_listen", inventory=inventory(out_of_reach))
     assert done.rc == 0, done.output[-3000:]
     assert "ESTABLISH" not in done.output and "192.0.2.1" not in done.output
@@ -22,7 +22,7 @@ def test_an_option_is_explained_with_value_layer_and_source_and_no_host_is_asked
     assert name == "vnc.server_listen"
     assert lines[begin + 2].strip() == "from nova: compute_vnc (roles/nova/vars/main/config.yml)"
     written = machines["compute1"].check_output(f"sed -n '/^\\[vnc\\]/,/^\\[/s/^server_listen = //p' {NOVA}")
-    assert value == written, "what is explained is what was deployed"
+    assert value == written, "the explained value is the deployed one"
 
 
 def test_an_override_is_explained_with_its_file_and_what_it_replaces(playbook, inventory, tmp_path):

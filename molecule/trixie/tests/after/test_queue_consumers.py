@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The consumers of a queue in a real RabbitMQ: with the service, without it, and of a queue that does not exist."""
+"""Whether a queue is consumed, at a real RabbitMQ: with its service, without it, and an unknown queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 testinfra_hosts = ["ansible://nova_controllers"]
 
 
-# Nova's account of RabbitMQ, from variables of the inventory, so that no command line has a password.
+# Nova's account on RabbitMQ, from variables of the inventory: no password is on a command line.
 ACCOUNT = {
     "address": "{{ hostvars[groups.rabbitmq[0]].management_address }}",
     "port": 5672,
@@ -22,10 +22,10 @@ ACCOUNT = {
 
 @pytest.fixture
 def unserved(module, host):
-    """Return a function that returns the queues without a consumer; it waits for them unless it only checks."""
+    """Return look(queue, check): the queues that are not consumed; outside check mode, the module waits for them."""
 
     def look(queue: str, check: bool) -> list:
-        wanted = {"queue": queue, "served_by": "none", "messaging": ACCOUNT}
+        wanted = {"queue": queue, "served_by": "a service", "messaging": ACCOUNT}
         answers = module("nova_controllers", "queue_consumers", json.dumps({"queues": [wanted]}), check=check)
         return [queue for answer in answers.values() for queue in answer["unserved"]]
 
@@ -42,6 +42,6 @@ def test_a_queue_without_its_service_is_unserved_until_the_service_is_back(host,
     assert unserved("conductor", check=False) == []
 
 
-def test_a_queue_that_does_not_exist_is_unserved_and_is_not_created(host, unserved):
+def test_a_queue_that_does_not_exist_is_unserved_and_not_created(host, unserved):
     assert unserved("no-such-queue", check=True) == ["no-such-queue"]
     assert "no-such-queue" not in host.check_output("rabbitmqctl --quiet list_queues name").split()

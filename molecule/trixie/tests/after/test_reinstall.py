@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's nova-common gives its files to the user nova each time it is configured; that must not stay."""
+"""Debian's nova-common gives its files to the user nova each time it is configured; the product reverts that."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A changed secret is seen as a changed line, without either of its values."""
+"""A changed secret is shown as a changed line, without its old and new value."""
 
 from __future__ import annotations
 

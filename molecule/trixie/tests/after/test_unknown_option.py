@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An option that this release does not have: named, and nothing is replaced. (Empty machines cannot know yet: they are
-asked as soon as Nova is installed on them, before its first start.)"""
+"""An option that the release does not have is reported, and no file is replaced."""
 
 from __future__ import annotations
 
@@ -22,5 +21,5 @@ def test_an_unknown_option_is_named_and_nothing_is_replaced(host, playbook, mode
     assert done.rc != 0
     assert "/etc/nova/nova.conf" in said
     assert "max_atempts" in said and "scheduler" in said
-    assert "max_attempts" in said, "the option that was probably meant"
+    assert "max_attempts" in said, "the option that was probably intended"
     assert host.check_output(STATE) == before

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What check mode says on empty machines; the next tests compare it with what the run then really does."""
+"""The prediction of check mode on empty machines; the next tests compare it with the run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan that check mode made of empty machines, against what the first run changed."""
+"""The first run changed what check mode had predicted on empty machines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-# A copy of a package's file, which its maintainer script happens to make in the same way: nobody can know before.
+# A copy of a package's file. Its maintainer script makes the same copy, which cannot be predicted.
 OF_A_PACKAGE = "/etc/nova/api-paste.ini"
 
 
@@ -20,7 +20,7 @@ def test_the_first_run_changed_exactly_what_check_mode_predicted(converged):
     assert sorted(converged.changes - planned) == [], "changed, but not predicted"
 
 
-def test_every_host_was_looked_at_once_and_acted_on_in_few_calls(converged):
+def test_every_host_was_read_once_and_changed_in_few_calls(converged):
     looks = [row["task"] for row in converged.tasks if row["stage_seconds"] and not row["stages"]]
     assert looks == ["preflight : Check each host and predict what a deployment changes"]
     acting = [row for row in converged.tasks if row["stages"]]
@@ -28,7 +28,7 @@ def test_every_host_was_looked_at_once_and_acted_on_in_few_calls(converged):
         assert len([row for row in acting if host in row["stage_seconds"]]) <= 8
 
 
-def test_the_run_ended_with_a_living_guest(converged):
+def test_the_run_ended_with_a_running_instance(converged):
     names = [row["task"] for row in converged.tasks]
-    assert "verify : Prove the cloud with a living guest" in names
-    assert names[-1] == "verify : Show the services, the proof and the guests"
+    assert "verify : Verify the cloud with a test instance" in names
+    assert names[-1] == "verify : Show the services, the steps and the instances"
