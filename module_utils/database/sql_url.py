@@ -169,4 +169,4 @@ def failure(error: Exception, url: str) -> Message:
         )
     if number == 1049:
         return Message(f"the database of {place} does not exist: create it (service_databases)")
-    return Message(f"{place}: {error.args[-1] if error.args else error}")
+    return Message(f"the database server of {place} reports: {error.args[-1] if error.args else error}")

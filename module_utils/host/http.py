@@ -95,7 +95,7 @@ def send(
         with response:
             return Answer(response.getcode(), response.reason or "", response.headers, response.read(limit))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _no_answer(f"{method} {url}", error, timeout) from None
+        raise _no_answer(method, url, error, timeout) from None
 
 
 def request(
@@ -130,7 +130,7 @@ def _accepted(method: str, url: str, timeout: float, options: dict[str, Any]) ->
     raise HttpError(message, answer.status, text, answer.status in OVERLOADED)
 
 
-def _no_answer(what: str, error: Exception, timeout: float) -> HttpError:
+def _no_answer(method: str, url: str, error: Exception, timeout: float) -> HttpError:
     """Return the error of a request without an answer."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     reason = f"no answer within {timeout:.0f} s" if isinstance(cause, socket.timeout) else str(cause)
@@ -138,7 +138,7 @@ def _no_answer(what: str, error: Exception, timeout: float) -> HttpError:
     temporary = isinstance(cause, (OSError, http.client.HTTPException)) and not isinstance(
         cause, (ConnectionRefusedError, http.client.InvalidURL)
     )
-    return HttpError(Message(f"{what}: {reason}"), reason=reason, temporary=temporary)
+    return HttpError(Message(f"{method} {url} got no answer: {reason}"), reason=reason, temporary=temporary)
 
 
 def _without_account(url: str) -> str:

@@ -68,9 +68,10 @@ def run_step(service: Service, step: Step, lock: IO[str], timeout: float) -> flo
     seconds = round(time.monotonic() - began, 1)
     if done.code != 0:
         text = "\n".join(output.error_tail(done.out))
-        half_done = "already exists" in done.out or "Duplicate column" in done.out
         failure = Message(f"'{' '.join(argv)}' as {user} {done.ending}: {text}")
-        raise StepFailed(Message("\n".join([failure, HALF_DONE])) if half_done else failure)
+        if "already exists" in done.out or "Duplicate column" in done.out:
+            failure = Message("\n".join([failure, HALF_DONE]))
+        raise StepFailed(failure)
     reason = step_state.missing_reason(step)
     if reason:
         text = "\n".join(output.error_tail(done.out, 4))
@@ -98,7 +99,7 @@ def bring_up(service: Service, check_mode: bool, timeout: float) -> tuple[list[R
                 seconds = run_step(service, step, lock, timeout) if lock else None
                 done.append(Ran(service["name"], step["argv"], reason, seconds))
     except OperatorError as error:
-        return done, Message(f"{service['name']}: {error}")
+        return done, Message(": ".join([service["name"], error.message]))
     return done, None
 
 
@@ -144,7 +145,7 @@ def check_parameters(module: StageModule, services: Sequence[Service]) -> None:
                 try:
                     sql_url.parse(url)
                 except sql_url.InvalidUrl as error:
-                    module.fail_json(msg=Message(f"{service['name']}: {error}"))
+                    module.fail_json(msg=Message(": ".join([service["name"], error.message])))
                 module.no_log_values.update(sql_url.secrets(url))
 
 

@@ -143,7 +143,7 @@ def run(module: StageModule) -> None:
         try:
             sql_url.parse(params[option])
         except sql_url.InvalidUrl as error:
-            module.fail_json(msg=Message(f"{option}: {error}"))
+            module.fail_json(msg=Message(": ".join([option, error.message])))
         module.no_log_values.update(sql_url.secrets(params[option]))
     if module.check_mode:
         finish(module, predict(params), 0.0)

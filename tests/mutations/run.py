@@ -21,7 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".lab", ".cache", ".ansible", "__pycache__")
-BEHAVIOR = "test_catalogue test_layout test_host_plan test_host_state test_host_values test_layers"
+BEHAVIOR = "test_catalog test_layout test_host_plan test_host_state test_host_values test_layers"
 BEHAVIOR += " test_formats test_cloud_model test_cloud_urls test_cloud_inventory"
 STORED = (
     "tests/unit/plan/test_golden.py",

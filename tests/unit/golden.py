@@ -17,7 +17,7 @@ import yaml
 
 HEAD = "---\n# Written by tests/unit/golden.py.\n# yamllint disable rule:line-length\n"
 FOLDER = project.ROOT / "tests/unit/golden"
-# The third host of the hyperconverged cloud is the second one with another address; test_catalogue compares the two.
+# The third host of the hyperconverged cloud is the second one with another address; test_catalog compares the two.
 SHAPES = [*(shape for shape in project.SHAPES if shape != "hyperconverged-3"), *project.TLS_SHAPES]
 # Files that are shown as the host writes them.
 RENDERED = {

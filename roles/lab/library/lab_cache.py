@@ -1,31 +1,33 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_cache
 short_description: Run the package cache that all labs of a checkout share
 description:
-  - Finds the Debian mirror in this computer's own apt configuration and runs apt-cacher-ng in front of it, on a
-    loopback port, with everything it writes in one directory; a socket file in that directory is the labs' way in.
-  - With C(state=absent) the processes end and the packages stay.
+  - Finds the Debian mirror in the apt configuration of this computer and runs apt-cacher-ng in front of it, on a
+    loopback port. All its files are in one directory; labs connect through a socket file in it.
+  - With C(state=absent), the processes are stopped and the packages are kept.
 options:
   root:
-    description: Directory for everything of the labs; the cache is its subdirectory C(cache).
+    description: Root directory of all labs; the cache is its subdirectory C(cache).
     type: path
     required: true
   suite:
     description: Debian suite that the mirror must have. Required with C(state=started).
     type: str
   state:
-    description: Whether the cache runs; with C(absent) it ends unless a lab that is up uses it.
+    description: Whether the cache runs. With C(absent), it is stopped unless a running lab uses it.
     type: str
     choices: [started, absent]
     default: started
 attributes:
   check_mode: {support: full}
   diff_mode: {support: none}
-author: nova-ansible
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
@@ -52,6 +54,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host import atomic_file
 from ansible.module_utils.lab_mirror import apt_proxy, apt_uris, cache_config, fetch_release, find_mirror
 from ansible.module_utils.lab_process import (
     LabError,
@@ -64,30 +67,31 @@ from ansible.module_utils.lab_process import (
     start,
     stop,
     tail,
-    write_file,
 )
+from ansible.module_utils.message import Message
 
 PROCESSES = ("server", "socket")
 
 
 def find(directory: str, suite: str, write: bool) -> tuple:
-    """Return the mirror of a suite and the proxy; while apt keeps its sources, ask the network once for each suite."""
+    """Return the mirror of a suite and the proxy. The mirror is stored until the sources of apt change."""
     path = os.path.join(directory, "mirror.json")
-    sources = {"uris": apt_uris(), "proxy": apt_proxy()}
+    uris, proxy = apt_uris(), apt_proxy()
+    sources = {"uris": uris, "proxy": proxy}
     known = read_json(path)
     suites = known["suites"] if known.get("sources") == sources else {}
     if suite not in suites:
-        architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
+        architecture = run(["dpkg", "--print-architecture"]).out.strip()
         suites[suite] = find_mirror(
             suite, architecture, sources["uris"], lambda uri, name: fetch_release(uri, name, sources["proxy"])
         )
         if write:
-            write_file(path, json.dumps({"sources": sources, "suites": suites}, indent=2) + "\n")
+            atomic_file.write(path, json.dumps({"sources": sources, "suites": suites}, indent=2) + "\n")
     return suites[suite], sources["proxy"]
 
 
 def ensure(directory: str, suite: str, check_mode: bool) -> dict:
-    """Have both processes run on the current configuration: the cache itself, and the labs' way to it."""
+    """Run the cache and its socket with the current configuration."""
     if not check_mode:
         for part in ("store", "log", "conf"):
             os.makedirs(os.path.join(directory, part), exist_ok=True)
@@ -105,8 +109,8 @@ def ensure(directory: str, suite: str, check_mode: bool) -> dict:
         for path in files.values():
             stop(path)
         port = free_port(port or 3142)
-        write_file(os.path.join(directory, "port.json"), json.dumps({"port": port}))
-        write_file(config_file, cache_config(directory, port, mirror, proxy))
+        atomic_file.write(os.path.join(directory, "port.json"), json.dumps({"port": port}))
+        atomic_file.write(config_file, cache_config(directory, port, mirror, proxy))
         log = os.path.join(directory, "log", "process.log")
         start(files["server"], ["apt-cacher-ng", "-c", os.path.join(directory, "conf")], directory, log)
         address = f"TCP4:127.0.0.1:{port}"
@@ -119,13 +123,13 @@ def ensure(directory: str, suite: str, check_mode: bool) -> dict:
         deadline = time.monotonic() + 15
         while not (accepts("127.0.0.1", port) and os.path.exists(os.path.join(directory, "apt.sock"))):
             if time.monotonic() > deadline or not running(files["server"]):
-                raise LabError(f"apt-cacher-ng did not start; {log} ends with: {tail(log)}")
+                raise LabError(Message(f"apt-cacher-ng did not start; {log} ends with: {tail(log)}"))
             time.sleep(0.05)
     return {"changed": True, "port": port, "mirror": mirror}
 
 
 def remove(directory: str, check_mode: bool) -> dict:
-    """End the processes unless a lab still uses them."""
+    """Stop the processes unless a lab uses them."""
     if any(running(path) for path in glob.glob(os.path.join(glob.escape(os.path.dirname(directory)), "*", "apt.pid"))):
         return {"changed": False}
     files = [os.path.join(directory, f"{name}.pid") for name in PROCESSES]
@@ -139,6 +143,7 @@ def remove(directory: str, check_mode: bool) -> dict:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
@@ -161,7 +166,7 @@ def main() -> None:
                 else:
                     result = remove(directory, check_mode)
     except LabError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=error.message)
     module.exit_json(**result)
 
 

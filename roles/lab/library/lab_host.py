@@ -1,37 +1,38 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_host
-short_description: Give this computer what it lacks to run a lab
+short_description: Prepare this computer for labs
 description:
-  - Installs Debian packages whose commands are missing, without letting any of their daemons start, now or at the next
-    boot.
-  - An operator's own C(policy-rc.d) stays as it is.
-  - Raises limits of the kernel that all machines of a computer share, until its next boot.
+  - Installs Debian packages whose commands are missing. None of their daemons starts, now or at the next boot.
+  - An existing C(policy-rc.d) is not changed.
+  - Raises kernel limits that all machines share, until the next boot of the computer.
 options:
   packages:
-    description: Map of package to a path that it brings; the package is installed when that path is missing.
+    description: Map of package to one of its paths; the package is installed when that path is missing.
     type: dict
     required: true
   daemons:
-    description: Services among those packages that must not run of themselves.
+    description: Services of those packages that must not start by themselves.
     type: list
     elements: str
     default: []
   limits:
-    description: Map of a path below /proc/sys to the least value that it shall have.
+    description: Map of a path below /proc/sys to its minimum value.
     type: dict
     default: {}
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
-author: nova-ansible
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
-- name: Install what this computer lacks to run a lab
+- name: Prepare this computer for labs
   lab_host:
     packages: {socat: /usr/bin/socat, apt-cacher-ng: /usr/sbin/apt-cacher-ng}
     daemons: [apt-cacher-ng]
@@ -40,12 +41,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 missing:
-  description: Packages that were missing before.
+  description: Packages that were missing.
   type: list
   elements: str
   returned: success
 raised:
-  description: Limits that were too low before, each with its former value.
+  description: Limits that were too low, each with its former value.
   type: dict
   returned: success
 """
@@ -55,6 +56,7 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_process import LabError, run
+from ansible.module_utils.message import Message
 
 SETTINGS = "/proc/sys"
 POLICY = "/usr/sbin/policy-rc.d"
@@ -63,12 +65,11 @@ QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 
 
 def install(packages: list, daemons: list) -> None:
-    """Install packages while a policy says that no service may start.
+    """Install packages while a policy-rc.d forbids every service to start.
 
-    Our policy is bound over the operator's in a mount namespace that only apt and what it starts can see.
+    The policy is mounted over an existing one in a mount namespace of apt and its children.
     """
-    env = {**os.environ, **QUIET}
-    update = run([*APT, "update"], check=False, env=env)
+    update = run([*APT, "update"], check=False, environment=QUIET)
     own = not os.path.exists(POLICY)
     descriptor, policy = tempfile.mkstemp(prefix="lab-policy-")
     try:
@@ -79,24 +80,25 @@ def install(packages: list, daemons: list) -> None:
             run(["install", "-m", "0755", policy, POLICY])
         script = 'mount --bind "$0" "$1" && shift && exec "$@"'
         command = ["unshare", "--mount", "sh", "-c", script, policy, POLICY, *APT, "install", *packages]
-        done = run(command, check=False, env=env)
+        done = run(command, check=False, environment=QUIET)
     finally:
         os.unlink(policy)
         if own and os.path.exists(POLICY):
             os.unlink(POLICY)
-    if done.returncode != 0:
+    if done.code != 0:
         marks = ("E:", "Err:", "W: Failed")
-        errors = [line for line in (update.stderr + done.stderr).splitlines() if line.startswith(marks)]
-        raise LabError(
-            f"apt-get could not install {' '.join(packages)}: {' '.join(errors[-4:]) or done.stderr[-500:]} "
-            "Check this computer's apt sources (apt-get update) and network, or install the packages by hand."
+        errors = [line for line in (update.err + done.err).splitlines() if line.startswith(marks)]
+        text = Message(
+            f"apt-get could not install {' '.join(packages)}: {' '.join(errors[-4:]) or done.err[-500:]} "
+            "Check this computer's apt sources (apt-get update) and network, or install the packages yourself."
         )
+        raise LabError(text)
     for daemon in daemons:
         run(["update-rc.d", daemon, "disable"], check=False)
 
 
 def low_limits(limits: dict) -> dict:
-    """Return the limits that are too low, with their value; a kernel without one of them needs none."""
+    """Return the limits that are too low, with their values; a limit that the kernel does not have is left out."""
     found = {}
     for name, least in limits.items():
         try:
@@ -116,6 +118,7 @@ def raise_limit(name: str, value: int) -> None:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "packages": {"type": "dict", "required": True},
@@ -127,12 +130,14 @@ def main() -> None:
     packages = module.params["packages"]
     missing = sorted(name for name, path in packages.items() if not os.path.exists(path))
     if missing and not os.path.exists("/usr/bin/apt-get"):
-        module.fail_json(msg=f"This computer has no apt-get; install by hand what brings {', '.join(missing)}.")
+        module.fail_json(
+            msg=Message(f"This computer has no apt-get; install the packages yourself: {', '.join(missing)}.")
+        )
     if missing and not module.check_mode:
         try:
             install(missing, [daemon for daemon in module.params["daemons"] if daemon in missing])
         except LabError as error:
-            module.fail_json(msg=str(error))
+            module.fail_json(msg=error.message)
     raised = low_limits(module.params["limits"])
     for name, value in list(raised.items()):
         try:
@@ -140,9 +145,10 @@ def main() -> None:
                 raise_limit(name, module.params["limits"][name])
         except OSError as error:
             del raised[name]
-            module.warn(
-                f"{SETTINGS}/{name} is {value} and cannot be raised ({error.strerror}): many machines will not boot."
+            text = Message(
+                f"{SETTINGS}/{name} is {value} and cannot be raised ({error.strerror}); many machines will not boot."
             )
+            module.warn(text)
     module.exit_json(
         changed=bool(missing or raised),
         missing=missing,

@@ -1,20 +1,21 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_machines
-short_description: Make, start, stop, save or remove the machines of a lab, all side by side
+short_description: Create, start, stop, save or remove the machines of a lab, in parallel
 description:
   - A machine is a systemd-nspawn container that boots systemd, with a disk that is an overlay over a template (and over
-    read-only package layers, if asked for) and a network namespace of its own.
-  - With C(state=started), machines that are missing are made, those that died are started again, those that the lab no
-    longer has are removed; returns when each answers on ssh.
+    read-only package layers, if asked for) and its own network namespace.
+  - With C(state=started), missing machines are created, stopped ones are started, and machines that the lab no longer
+    has are removed. The module returns when ssh responds on each.
   - C(state=saved) turns the upper layer of the first machine of each kind into a read-only layer that new machines of
-    that kind can stand on; the machine goes on upon it.
+    that kind can start from; the machine continues on top of it.
 options:
   root:
-    description: Directory for everything of the labs.
+    description: Root directory of all labs.
     type: path
     required: true
   name:
@@ -22,10 +23,10 @@ options:
     type: str
     required: true
   template:
-    description: Root file system for new machines; without it none are made.
+    description: Root file system of new machines. Without it, none is created.
     type: path
   lab:
-    description: The lab as the module lab_request returned it; when not given, what the lab's C(state.json) says.
+    description: The lab, as returned by the module lab_request; by default, from the lab's C(state.json).
     type: dict
   only:
     description: Names of the machines to act on; empty means all.
@@ -40,14 +41,15 @@ options:
     type: int
     default: 120
   state:
-    description: What the machines shall be.
+    description: State of the machines.
     type: str
     choices: [started, stopped, restarted, saved, absent]
     default: started
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
-author: nova-ansible
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
@@ -68,12 +70,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, one line for each act.
+  description: The actions, one line each.
   type: list
   elements: str
   returned: success
 seconds:
-  description: How long it took.
+  description: Duration, seconds.
   type: float
   returned: success
 """
@@ -81,23 +83,26 @@ seconds:
 import glob
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host import atomic_file
 from ansible.module_utils.lab_machine import Machine
 from ansible.module_utils.lab_plan import PlanError, control_path, lab_home, namespace
-from ansible.module_utils.lab_process import LabError, locked, read_json, run, write_file
+from ansible.module_utils.lab_process import LabError, locked, read_json, run
+from ansible.module_utils.message import Message
 
 
-def side_by_side(function, items: list) -> None:
-    """Run a function for each item at the same time; raise the first error after all have ended."""
-    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
-        for future in [pool.submit(function, item) for item in items]:
+def in_parallel(function: Callable[[Machine], None], machines: list) -> None:
+    """Run a function for each machine in parallel; raise the first error after all have ended."""
+    with ThreadPoolExecutor(max_workers=max(1, len(machines))) as pool:
+        for future in [pool.submit(function, machine) for machine in machines]:
             future.result()
 
 
 def choose_layers(machine: Machine, layers: str, template: str) -> list:
-    """Return the layers that a new machine stands on."""
+    """Return the layers of a new machine."""
     name = machine.lab.get("layer")
     if not name:
         return []
@@ -106,15 +111,16 @@ def choose_layers(machine: Machine, layers: str, template: str) -> list:
     if not made_of:  # the set has none for this kind of machine
         return []
     if made_of["template"] != template:
-        raise LabError(
-            f"The layer {path} was saved upon {made_of['template']}, new machines stand on {template}: remove "
+        text = Message(
+            f"The layer {path} was saved on {made_of['template']}, but new machines use {template}: remove "
             f"{os.path.join(layers, name)} and save it again."
         )
+        raise LabError(text)
     return [path, *made_of["layers"]]
 
 
-def strangers(params: dict) -> list:
-    """Return the machines on the disk that the lab no longer has."""
+def orphans(params: dict) -> list:
+    """Return the machines on disk that the lab no longer has."""
     known = {row["name"] for row in params["lab"]["machines"]}
     directory = os.path.join(params["directory"], "machines")
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
@@ -122,7 +128,7 @@ def strangers(params: dict) -> list:
 
 
 def lab_key(directory: str) -> str:
-    """Return the lab's public ssh key; make the pair when there is none."""
+    """Return the public ssh key of the lab; create the pair if it does not exist."""
     path = os.path.join(directory, "id_ed25519")
     if not os.path.exists(f"{path}.pub"):
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path])
@@ -131,18 +137,19 @@ def lab_key(directory: str) -> str:
 
 
 def close_ssh(directory: str, address: str) -> None:
-    """End the shared ssh connections to a machine that goes away; `*` stands for every machine."""
+    """Close the shared ssh connections to a machine that is stopped; `*` means every machine."""
     for socket in glob.glob(os.path.join(glob.escape(control_path(directory)), address)):
         run(["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "lab"], check=False)
 
 
 def started(params: dict, machines: list, check_mode: bool) -> list:
-    """Make, start and repair; return what was done."""
+    """Create and start machines, and repair their /etc/hosts; return the actions."""
     directory, actions = params["directory"], []
-    gone = strangers(params)
+    gone = orphans(params)
     new = [machine for machine in machines if not machine.exists()]
     if new and not params["template"]:
-        raise LabError(f"{', '.join(machine.name for machine in new)} was never made; run `make lab-machines`.")
+        names = ", ".join(machine.name for machine in new)
+        raise LabError(Message(f"{names} does not exist; run `make lab-machines`."))
     down = [machine for machine in machines if not machine.healthy()]
     chosen = {machine.name: choose_layers(machine, params["layers"], params["template"]) for machine in new}
     actions += [f"removed {machine.name}" for machine in gone] + [f"made {machine.name}" for machine in new]
@@ -165,39 +172,41 @@ def started(params: dict, machines: list, check_mode: bool) -> list:
             actions.append(f"hosts of {machine.name}")
     if new or gone or not os.path.exists(known):
         rows = [Machine(params["lab"], row, directory) for row in params["lab"]["machines"]]
-        write_file(known, "".join(machine.host_key() for machine in rows if machine.exists()))
+        atomic_file.write(known, "".join(machine.host_key() for machine in rows if machine.exists()))
     for machine in down:
         close_ssh(directory, machine.row["address"])
         machine.launch()
-    side_by_side(lambda machine: machine.wait_booted(params["timeout"]), down)
+    in_parallel(lambda machine: machine.wait_booted(params["timeout"]), down)
     return actions
 
 
 def stopped(params: dict, machines: list, check_mode: bool) -> list:
-    """Shut machines down; return what was done."""
+    """Shut down machines; return the actions."""
     up = [machine for machine in machines if machine.pid()]
     if not check_mode:
         for machine in up:
             close_ssh(params["directory"], machine.row.get("address", "*"))
-        side_by_side(lambda machine: machine.stop(params["timeout"]), up)
+        in_parallel(lambda machine: machine.stop(params["timeout"]), up)
     return [f"stopped {machine.name}" for machine in up]
 
 
 def bring_back(params: dict, machines: list, check_mode: bool) -> list:
-    """Start machines that were just shut down; in check mode they still run, and a look would predict nothing."""
+    """Start machines that were just shut down; in check mode they still run, and reading them would predict nothing."""
     return [f"started {machine.name}" for machine in machines] if check_mode else started(params, machines, False)
 
 
 def saved(params: dict, machines: list, check_mode: bool) -> list:
-    """Turn the first machine of each kind into a layer; start again what ran."""
+    """Turn the first machine of each kind into a layer, and start those that ran; return the actions."""
     first = list({machine.row["kind"]: machine for machine in reversed(machines)}.values())[::-1]
     targets = {machine.name: os.path.join(params["layers"], params["layer"], machine.row["kind"]) for machine in first}
     taken = [path for path in targets.values() if os.path.exists(path)]
     if taken:
-        raise LabError(f"The layer {taken[0]} exists, and machines may stand on it: choose another name.")
+        raise LabError(Message(f"The layer {taken[0]} exists, and machines may use it: choose another name."))
     missing = [machine.name for machine in first if not machine.exists()]
     if missing:
-        raise LabError(f"{', '.join(missing)} cannot be saved: no such machine; run `make lab-machines` first.")
+        raise LabError(
+            Message(f"{', '.join(missing)} cannot be saved: no such machine; run `make lab-machines` first.")
+        )
     up = [machine for machine in first if machine.pid()]
     actions = stopped(params, up, check_mode)
     if not check_mode:
@@ -205,42 +214,43 @@ def saved(params: dict, machines: list, check_mode: bool) -> list:
             machine.save(targets[machine.name], lab_key(params["directory"]))
         rows = [Machine(params["lab"], row, params["directory"]) for row in params["lab"]["machines"]]
         known = os.path.join(params["directory"], "known_hosts")
-        write_file(known, "".join(machine.host_key() for machine in rows if machine.exists()))
+        atomic_file.write(known, "".join(machine.host_key() for machine in rows if machine.exists()))
     actions += [f"saved {machine.name} to {targets[machine.name]}" for machine in first]
     return actions + bring_back(params, up, check_mode)
 
 
 def absent(params: dict, machines: list, check_mode: bool) -> list:
-    """Stop and remove machines, also those that the lab's list has no more; return what was done."""
-    machines = [*machines, *(strangers(params) if not params["only"] else [])]
+    """Stop and remove machines, including those that the lab no longer has; return the actions."""
+    machines = [*machines, *(orphans(params) if not params["only"] else [])]
     there = [machine for machine in machines if os.path.isdir(machine.dir)]
     if not check_mode:
-        # Nothing of them is kept: services that shut down gracefully, Nova's take a minute, would only be waited for.
+        # Nothing of them is kept, so do not wait for a graceful shutdown; Nova's services take a minute.
         stopped({**params, "timeout": min(params["timeout"], 2)}, there, False)
         for machine in machines:
             machine.sweep()
-        side_by_side(lambda machine: machine.remove(), there)
+        in_parallel(lambda machine: machine.remove(), there)
     return [f"removed {machine.name}" for machine in there]
 
 
 def read_lab(params: dict) -> dict:
-    """Return the lab that is given, else the one that the directory remembers."""
+    """Return the lab of the parameters, or else the one in the lab's directory."""
     name = params["name"]
     if os.geteuid() != 0:
-        raise LabError("Machines of a lab belong to root: run this as root.")
+        raise LabError(Message("Machines of a lab need root: run this as root."))
     lab = params["lab"] or read_json(os.path.join(params["directory"], "state.json"))
     if not lab and params["state"] != "absent":
-        raise LabError(f"There is no lab in {params['directory']}: run `make lab-machines LAB_NAME={name}` first.")
+        text = Message(f"There is no lab in {params['directory']}: run `make lab-machines LAB_NAME={name}` first.")
+        raise LabError(text)
     return lab or {"name": name, "machines": []}
 
 
 def act(params: dict, check_mode: bool) -> list:
-    """Do what the state asks for; return what was done."""
+    """Bring the machines into the state; return the actions."""
     machines = [Machine(params["lab"], row, params["directory"]) for row in params["lab"]["machines"]]
     unknown = sorted(set(params["only"]) - {machine.name for machine in machines})
     if unknown:
         names = ", ".join(machine.name for machine in machines)
-        raise LabError(f"The lab has no machine {', '.join(unknown)}; it has {names}.")
+        raise LabError(Message(f"The lab has no machine {', '.join(unknown)}; it has {names}."))
     machines = [machine for machine in machines if not params["only"] or machine.name in params["only"]]
     if params["state"] == "restarted":
         actions = stopped(params, machines, check_mode)
@@ -250,6 +260,7 @@ def act(params: dict, check_mode: bool) -> list:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
@@ -280,7 +291,7 @@ def main() -> None:
             with locked(os.path.join(params["directory"], "lock")):
                 actions = act(params, False)
     except (LabError, PlanError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=error.message)
     lines = "".join(f"{action}\n" for action in actions)
     module.exit_json(
         changed=bool(actions),

@@ -1,19 +1,20 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_network
-short_description: Make the network namespaces of a lab, and its ways in and out
+short_description: Create the network namespaces of a lab and its connections to this computer
 description:
   - A lab is a network namespace with a management and a provider bridge; each machine is a namespace with C(eth0) on
-    the one and C(eth1) on the other. Nothing of it, no address and no device, exists outside these namespaces.
-  - Two ways lead out of it - the package cache, offered inside at the lab's gateway address, and one loopback port for
-    each forward, e.g. for a browser to reach the noVNC proxy.
-  - Repairs what is missing. C(state=absent) removes all of it.
+    the one and C(eth1) on the other. No address and no device of it exists outside these namespaces.
+  - There are two kinds of connections - the package cache, at the lab's gateway address, and one loopback port for each
+    forward, such as the noVNC proxy for a browser.
+  - Creates the missing parts. C(state=absent) removes everything.
 options:
   root:
-    description: Directory for everything of the labs.
+    description: Root directory of all labs.
     type: path
     required: true
   name:
@@ -21,7 +22,7 @@ options:
     type: str
     required: true
   lab:
-    description: The lab as the module lab_request returned it. Required with C(state=present).
+    description: The lab, as returned by the module lab_request. Required with C(state=present).
     type: dict
   state:
     description: Whether the network exists.
@@ -31,11 +32,12 @@ options:
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
-author: nova-ansible
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
-- name: Make the lab's network
+- name: Create the network of the lab
   lab_network:
     root: "{{ playbook_dir }}/../.lab"
     name: lab
@@ -44,7 +46,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was made, repaired or removed.
+  description: The created, repaired or removed parts.
   type: list
   elements: str
   returned: success
@@ -74,20 +76,21 @@ from ansible.module_utils.lab_plan import (
     with_prefix,
 )
 from ansible.module_utils.lab_process import LabError, read_json, run, running, start, stop, tail, wait_gone
+from ansible.module_utils.message import Message
 
 
 def bridges(family: str) -> dict:
-    """Return the lab's own address on each of its bridges."""
+    """Return the address of the lab's namespace on each bridge."""
     return {"mgmt": with_prefix(gateway(family)), "prov": f"{PROVIDER_GATEWAY}/{PREFIX}"}
 
 
 def address_step(space: str, address: str, device: str) -> list:
-    """Return the arguments of `ip` that give an address; nobody else has it, so IPv6 need not ask around first."""
+    """Return the arguments of `ip` that add an address, without IPv6's search for duplicates."""
     return ["-n", space, "address", "replace", address, "dev", device, *(["nodad"] if ":" in address else [])]
 
 
 def links(space: str) -> dict:
-    """Return the devices of a namespace by name: state, master, alias, addresses; none when it does not exist."""
+    """Return the devices of a namespace by name: state, master, alias, addresses; empty if it does not exist."""
     if not os.path.exists(f"/run/netns/{space}"):
         return {}
     done = run(["ip", "-n", space, "-j", "-d", "address", "show"], check=False)
@@ -100,24 +103,25 @@ def links(space: str) -> dict:
                 f"{row['local']}/{row['prefixlen']}" for row in link["addr_info"] if row["scope"] == "global"
             },
         }
-        for link in (json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else [])
+        for link in (json.loads(done.out) if done.code == 0 and done.out.strip() else [])
     }
 
 
 def check_owner(lab: str, directory: str) -> dict:
-    """Return the devices of the lab's namespace; refuse the namespace of another checkout's lab."""
+    """Return the devices of the lab's namespace; raise LabError if it belongs to a lab of another checkout."""
     found = links(namespace(lab))
     owner = found.get("mgmt", {}).get("alias", "")
     if owner and owner != directory and os.path.isdir(owner):
-        raise LabError(
+        text = Message(
             f"The network namespace {namespace(lab)} belongs to the lab in {owner}, another checkout: choose another "
-            "LAB_NAME, or take that one down."
+            "LAB_NAME, or remove that lab."
         )
+        raise LabError(text)
     return found
 
 
 def bridge_steps(lab: str, directory: str, found: dict, family: str = "ipv4") -> list:
-    """Return the arguments of `ip` that make what the lab's own namespace lacks."""
+    """Return the arguments of `ip` that complete the lab's namespace."""
     space = namespace(lab)
     steps = []
     if not found:
@@ -134,7 +138,7 @@ def bridge_steps(lab: str, directory: str, found: dict, family: str = "ipv4") ->
 
 
 def machine_steps(lab: str, machine: dict, ports: dict, found: dict) -> list:
-    """Return the arguments of `ip` that make what a machine's namespace lacks."""
+    """Return the arguments of `ip` that complete the namespace of a machine."""
     space, own = namespace(lab), namespace(lab, machine["name"])
     number = number_of(machine["address"])
     steps = []
@@ -176,8 +180,8 @@ def doors(lab: dict) -> dict:
     return result
 
 
-def door_stands(pidfile: str, argv: list, space: str) -> bool:
-    """Return whether a way in or out is open: its process runs, with these arguments, in the namespace of that name."""
+def is_open(pidfile: str, argv: list, space: str) -> bool:
+    """Tell whether a connection is open: its process runs, with these arguments, in the namespace of that name."""
     pid = running(pidfile)
     if not pid or read_json(pidfile).get("argv") != argv:
         return False
@@ -188,7 +192,7 @@ def door_stands(pidfile: str, argv: list, space: str) -> bool:
 
 
 def present(lab: dict, directory: str, check_mode: bool) -> list:
-    """Make what is missing; return what that was."""
+    """Create the missing parts; return the actions."""
     name, actions = lab["name"], []
     found = check_owner(name, directory)
     steps = bridge_steps(name, directory, found, lab.get("family", "ipv4"))
@@ -203,19 +207,19 @@ def present(lab: dict, directory: str, check_mode: bool) -> list:
     for key, (what, space, addresses) in doors(lab).items():
         pidfile = os.path.join(directory, f"{key}.pid")
         argv = [*(["ip", "netns", "exec", space] if space else []), "socat", *addresses]
-        if door_stands(pidfile, argv, space):
+        if is_open(pidfile, argv, space):
             continue
         actions.append(f"door {key}: {what}".rstrip(": "))
         if not check_mode:
             stop(pidfile)
             start(pidfile, argv, directory, os.path.join(directory, "doors.log"))
             if wait_gone([running(pidfile)], 0.1) == []:
-                raise LabError(f"socat ended: {tail(os.path.join(directory, 'doors.log'), 3)}")
+                raise LabError(Message(f"socat ended: {tail(os.path.join(directory, 'doors.log'), 3)}"))
     return actions
 
 
 def absent(name: str, directory: str, check_mode: bool) -> list:
-    """Remove everything; return what that was."""
+    """Remove everything; return the actions."""
     actions: list = []
     check_owner(name, directory)
     for pidfile in sorted(glob.glob(os.path.join(glob.escape(directory), "*.pid"))):
@@ -227,7 +231,7 @@ def absent(name: str, directory: str, check_mode: bool) -> list:
     for space in [entry for entry in spaces if entry == namespace(name) or entry.startswith(namespace(name, "x")[:-1])]:
         actions.append(f"namespace {space}")
         if not check_mode:
-            left = [int(pid) for pid in run(["ip", "netns", "pids", space], check=False).stdout.split()]
+            left = [int(pid) for pid in run(["ip", "netns", "pids", space], check=False).out.split()]
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -239,6 +243,7 @@ def absent(name: str, directory: str, check_mode: bool) -> list:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
@@ -257,7 +262,7 @@ def main() -> None:
         else:
             actions = absent(params["name"], directory, module.check_mode)
     except (LabError, PlanError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=error.message)
     lines = "".join(f"{action}\n" for action in actions)
     gone = params["state"] == "absent"
     module.exit_json(

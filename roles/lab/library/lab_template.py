@@ -1,16 +1,17 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_template
-short_description: Make the read-only root file system that lab machines stand on
+short_description: Create the read-only root file system of lab machines
 description:
-  - Makes the root file system of a Debian suite with mmdebstrap through the labs' package cache, once; its name holds a
-    digest of what it is made of. A half-made one of an earlier run is removed and made again.
+  - Creates the root file system of a Debian suite with mmdebstrap through the package cache, once. Its name contains a
+    digest of its recipe. An incomplete one of an earlier run is removed and created again.
 options:
   root:
-    description: Directory for everything of the labs; templates are in its subdirectory C(templates).
+    description: Root directory of all labs; templates are in its subdirectory C(templates).
     type: path
     required: true
   suite:
@@ -18,21 +19,22 @@ options:
     type: str
     required: true
   cache_port:
-    description: Loopback port of the package cache; 0 in check mode, where there may be none yet.
+    description: Loopback port of the package cache; 0 in check mode if it does not run yet.
     type: int
     required: true
   mirror:
-    description: The mirror as the module lab_cache found it.
+    description: The mirror, as returned by the module lab_cache.
     type: dict
     required: true
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
-author: nova-ansible
+author:
+  - nova-ansible contributors
 """
 
 EXAMPLES = r"""
-- name: Make the root file system of the machines
+- name: Create the root file system of the machines
   lab_template:
     root: "{{ playbook_dir }}/../.lab"
     suite: trixie
@@ -46,7 +48,7 @@ path:
   type: str
   returned: success
 seconds:
-  description: How long making it took.
+  description: Duration, seconds.
   type: float
   returned: success
 """
@@ -58,8 +60,9 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host import atomic_file
 from ansible.module_utils.lab_plan import sources_list
-from ansible.module_utils.lab_process import LabError, locked, run, write_file
+from ansible.module_utils.lab_process import LabError, locked, run
 from ansible.module_utils.lab_recipe import (
     FILES,
     IN_ROOT,
@@ -70,28 +73,29 @@ from ansible.module_utils.lab_recipe import (
     cache_address,
     template_name,
 )
+from ansible.module_utils.message import Message
 
 
 def finish(root: str, suite: str, port: int, mirror: dict) -> None:
-    """Turn what mmdebstrap made into a blank machine of the lab."""
+    """Turn the result of mmdebstrap into the root file system of a blank machine."""
     for path, text in FILES.items():
         os.makedirs(os.path.dirname(root + path), exist_ok=True)
         if os.path.islink(root + path):
             os.unlink(root + path)
-        write_file(root + path, text)
+        atomic_file.write(root + path, text)
     for path in glob.glob(f"{root}/etc/ssh/ssh_host_*"):
         os.unlink(path)
     for unit in MASKED_UNITS:
         os.symlink("/dev/null", f"{root}/etc/systemd/system/{unit}")
-    # sshd of trixie refuses an address that often connects without logging in; bookworm's does not know the option.
+    # sshd of trixie refuses an address that often connects without a login; bookworm's does not have the option.
     penalties = f"{root}/etc/ssh/sshd_config.d/lab.conf"
-    write_file(penalties, SSHD + SSHD_SINCE_9_8)
-    if "PerSourcePenalties" in run(["chroot", root, "/usr/sbin/sshd", "-t"], check=False).stderr:
-        write_file(penalties, SSHD)
-    # The package lists stay, under the name by which machines know the cache: their first `apt-get update` is short.
+    atomic_file.write(penalties, SSHD + SSHD_SINCE_9_8)
+    if "PerSourcePenalties" in run(["chroot", root, "/usr/sbin/sshd", "-t"], check=False).err:
+        atomic_file.write(penalties, SSHD)
+    # Keep the package lists, under the machines' name of the cache: their first `apt-get update` is then short.
     for path in glob.glob(f"{root}/var/lib/apt/lists/127.0.0.1:{port}_*"):
         os.rename(path, path.replace(f"127.0.0.1:{port}", cache_address()))
-    write_file(f"{root}/etc/apt/sources.list", sources_list(suite, cache_address(), mirror))
+    atomic_file.write(f"{root}/etc/apt/sources.list", sources_list(suite, cache_address(), mirror))
     for path in glob.glob(f"{root}/etc/apt/sources.list.d/*"):
         os.unlink(path)
     for command in IN_ROOT:
@@ -99,13 +103,14 @@ def finish(root: str, suite: str, port: int, mirror: dict) -> None:
 
 
 def make(root: str, suite: str, port: int, mirror: dict, lock: int) -> None:
-    """Make the root file system under another name and rename it when it is whole."""
+    """Create the root file system under another name and rename it when it is complete."""
     building = f"{root}.building"
     shutil.rmtree(building, ignore_errors=True)
     log = f"{root}.log"
     sources = f"{root}.list"
-    write_file(sources, sources_list(suite, f"127.0.0.1:{port}", mirror))
+    atomic_file.write(sources, sources_list(suite, f"127.0.0.1:{port}", mirror))
     env = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    # Not host/commands.py: the log is written while the command runs, and without the proxies of the caller.
     with open(log, "wb") as output:
         done = subprocess.run(
             bootstrap_command(suite, building, sources),
@@ -120,16 +125,18 @@ def make(root: str, suite: str, port: int, mirror: dict, lock: int) -> None:
         with open(log, encoding="utf-8", errors="replace") as stream:
             lines = [line for line in stream.read().splitlines() if line.startswith(("E:", "Err:", "W:"))]
         shutil.rmtree(building, ignore_errors=True)
-        raise LabError(
-            f"mmdebstrap could not make a root file system of {suite}: {' '.join(lines[-4:])} The whole log is {log}. "
-            "If it speaks of the network or of hash sums, try again; if of keys, upgrade debian-archive-keyring."
+        text = Message(
+            f"mmdebstrap could not create a root file system of {suite}: {' '.join(lines[-4:])} The log is {log}. "
+            "For an error of the network or of hash sums, try again; for one of keys, upgrade debian-archive-keyring."
         )
+        raise LabError(text)
     finish(building, suite, port, mirror)
     os.rename(building, root)
     os.unlink(sources)
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
@@ -142,7 +149,7 @@ def main() -> None:
     params = module.params
     directory = os.path.join(os.path.realpath(params["root"]), "templates")
     began = time.monotonic()
-    architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
+    architecture = run(["dpkg", "--print-architecture"]).out.strip()
     root = os.path.join(directory, template_name(params["suite"], architecture, params["mirror"]))
     changed = not os.path.isdir(root)
     if changed and not module.check_mode:
@@ -152,7 +159,7 @@ def main() -> None:
                 if changed:
                     make(root, params["suite"], params["cache_port"], params["mirror"], lock)
         except LabError as error:
-            module.fail_json(msg=str(error))
+            module.fail_json(msg=error.message)
     module.exit_json(
         changed=changed,
         path=root,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One machine of a lab: its disk (an overlay over a template), its identity, and the processes that it is."""
+"""One machine of a lab: its disk (an overlay over a template), its identity and its processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import signal
 import time
 import uuid
 
+from ansible.module_utils.host import atomic_file
 from ansible.module_utils.lab_plan import hosts_file, namespace
 from ansible.module_utils.lab_process import (
     LabError,
@@ -24,8 +25,8 @@ from ansible.module_utils.lab_process import (
     start_time,
     tail,
     wait_gone,
-    write_file,
 )
+from ansible.module_utils.message import Message
 
 DEVICES = ("/dev/kvm", "/dev/fuse", "/dev/net/tun", "/dev/vhost-net", "/dev/vhost-vsock", "/dev/loop-control")
 DEVICE_GROUPS = {"/dev/kvm": "kvm", "/dev/vhost-net": "kvm", "/dev/vhost-vsock": "kvm"}
@@ -37,10 +38,10 @@ SHORT_LIVED = (
     "tmp/*",
     "var/tmp/*",
 )
-# The mount lives in a namespace of its own and ends with the machine. `volatile` makes fsync free; a kernel without it
-# gets the plain mount, and the mark it leaves is removed because a lab's disk need not survive a crash of the computer.
-# systemd-nspawn --keep-unit leaves a reboot to whom it runs under and tells so by exit code 133. It runs in a control
-# group of the machine's own, where this loop must not be: a group with processes cannot hand controllers down.
+# The mount is in its own namespace and ends with the machine. `volatile` makes fsync free; a kernel without it gets the
+# plain mount. Its mark in work/ is removed, because a lab's disk need not survive a crash of the computer.
+# systemd-nspawn --keep-unit leaves a reboot to its parent and requests it with exit code 133. It runs in the control
+# group of the machine, and this loop must not: a group with processes cannot delegate controllers.
 LAUNCH = """set -e
 cgroup=$1 options=$2
 shift 2
@@ -52,7 +53,7 @@ while :; do
     [ "$code" = 133 ] || exit "$code"
 done
 """
-# Without LOCK=0 systemd-nspawn would leave a file for each machine in /run; machine.pid guards a disk already.
+# Without LOCK=0, systemd-nspawn would leave a file for each machine in /run; machine.pid already protects a disk.
 ENVIRONMENT = {
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
     "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
@@ -63,15 +64,15 @@ TRACES = ("propagate", "unix-export")  # directories of each machine below NSPAW
 
 
 def cgroup2() -> str:
-    """Return where cgroup2 is mounted on this computer, or an empty text."""
+    """Return the mount point of cgroup2 on this computer, or an empty text."""
     with open("/proc/mounts", encoding="utf-8") as stream:
         return next((line.split()[1] for line in stream if line.split()[2] == "cgroup2"), "")
 
 
 def device_rules() -> str:
-    """Return a tmpfiles.d file that makes the computer's special devices anew in the machine.
+    """Return a tmpfiles.d file that creates the computer's special devices in the machine.
 
-    A bound device would be the computer's own: a change of its owner in a machine would change it outside.
+    With a bind mount, a change of the owner in a machine would change the device of the computer.
     """
     rules = []
     for path in DEVICES:
@@ -91,7 +92,7 @@ def children(pid: int) -> list:
 
 
 def descendants(pid: int) -> list:
-    """Return the pids of all that a process started, nearest first."""
+    """Return the pids of all descendants of a process, nearest first."""
     found = children(pid)
     for child in found:
         found += children(child)
@@ -99,7 +100,7 @@ def descendants(pid: int) -> list:
 
 
 def is_first(pid: int) -> bool:
-    """Return whether a process is the first one of a pid namespace of its own."""
+    """Tell whether a process is the first one of its pid namespace."""
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
             spaces = next(line for line in stream if line.startswith("NSpid:")).split()[1:]
@@ -108,9 +109,9 @@ def is_first(pid: int) -> bool:
 
 
 class Machine:
-    """A machine's directory, what runs of it, and the acts on it."""
+    """A machine: its directory, its processes, and the operations on it."""
 
-    def __init__(self, lab: dict, row: dict, lab_dir: str):
+    def __init__(self, lab: dict, row: dict, lab_dir: str) -> None:
         self.lab = lab
         self.row = row
         self.name = row["name"]
@@ -121,18 +122,20 @@ class Machine:
         self.cgroup = os.path.join(cgroup2(), namespace(lab["name"], self.name)) if cgroup2() else ""
 
     def path(self, *parts: str) -> str:
+        """Return a path in the directory of the machine."""
         return os.path.join(self.dir, *parts)
 
-    # -- what is ------------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------------
     def exists(self) -> bool:
+        """Tell whether the machine has a disk."""
         return os.path.exists(self.path("machine.json"))
 
     def pid(self) -> int:
-        """Return the pid of the process that everything of the machine hangs on, or 0."""
+        """Return the pid of the outermost process of the machine, or 0."""
         return running(self.pidfile)
 
     def leader(self) -> int:
-        """Return the pid, outside, of the machine's own first process, or 0."""
+        """Return the pid, on this computer, of the first process of the machine, or 0."""
         level = [self.pid()] if self.pid() else []
         for _ in range(3):  # the loop, systemd-nspawn, the machine
             level = [child for pid in level for child in children(pid)]
@@ -142,7 +145,7 @@ class Machine:
         return 0
 
     def processes(self) -> list:
-        """Return the pids of all that is left of the machine, whether or not its first process still runs."""
+        """Return the pids of all processes of the machine, even if its first process no longer runs."""
         pids = [pid for pid in (self.pid(), running(self.path("leader.pid"))) if pid]
         pids += [child for pid in list(pids) for child in descendants(pid)]
         for directory, _, files in os.walk(self.cgroup) if self.cgroup else ():
@@ -153,22 +156,23 @@ class Machine:
         return list(dict.fromkeys(pids))
 
     def cut_off(self) -> bool:
-        """Return whether the machine runs in a network namespace that is no longer the lab's."""
+        """Tell whether the machine runs in a network namespace that no longer belongs to the lab."""
         with contextlib.suppress(OSError):
             inside = os.stat(f"/proc/{self.leader()}/ns/net")
             return inside.st_ino != os.stat(f"/run/netns/{namespace(self.lab['name'], self.name)}").st_ino
         return False
 
     def healthy(self) -> bool:
+        """Tell whether the machine runs and is connected."""
         return bool(self.leader()) and not self.cut_off()
 
     def etc_hosts(self) -> str:
-        """Return the path of the machine's /etc/hosts as seen from outside."""
+        """Return the path of the machine's /etc/hosts on this computer."""
         leader = self.leader()
         return f"/proc/{leader}/root/etc/hosts" if leader else self.path("upper/etc/hosts")
 
     def missing_hosts(self) -> list:
-        """Return the lines that the machine's /etc/hosts lacks."""
+        """Return the lines that are missing in the machine's /etc/hosts."""
         try:
             with open(self.etc_hosts(), encoding="utf-8") as stream:
                 have = stream.read().splitlines()
@@ -183,10 +187,10 @@ class Machine:
         for part in ("upper", "work", "root"):
             os.makedirs(self.path(part))
         self.identify(public_key)
-        write_file(self.path("machine.json"), json.dumps({"template": template, "layers": layers}) + "\n")
+        atomic_file.write(self.path("machine.json"), json.dumps({"template": template, "layers": layers}) + "\n")
 
     def identify(self, public_key: str) -> None:
-        """Write into the upper layer what makes this machine itself."""
+        """Write the identity of the machine into its upper layer: name, keys, hosts, devices."""
         for part, mode in (
             ("upper", 0o755),
             ("upper/etc", 0o755),
@@ -199,18 +203,18 @@ class Machine:
             os.chmod(self.path(part), mode)
         key = self.path("upper/etc/ssh/ssh_host_ed25519_key")
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key])
-        write_file(self.path("upper/etc/hostname"), f"{self.name}\n")
-        write_file(self.path("upper/etc/machine-id"), f"{uuid.uuid4().hex}\n", 0o444)
-        write_file(self.path("upper/etc/hosts"), hosts_file(self.lab["machines"]))
-        write_file(self.path("upper/etc/tmpfiles.d/lab-devices.conf"), device_rules())
-        write_file(self.path("upper/root/.ssh/authorized_keys"), public_key, 0o600)
+        atomic_file.write(self.path("upper/etc/hostname"), f"{self.name}\n")
+        atomic_file.write(self.path("upper/etc/machine-id"), f"{uuid.uuid4().hex}\n", mode=0o444)
+        atomic_file.write(self.path("upper/etc/hosts"), hosts_file(self.lab["machines"]))
+        atomic_file.write(self.path("upper/etc/tmpfiles.d/lab-devices.conf"), device_rules())
+        atomic_file.write(self.path("upper/root/.ssh/authorized_keys"), public_key, mode=0o600)
 
     def add_hosts(self) -> None:
-        """Add what is missing to the machine's /etc/hosts, and leave what others wrote there."""
+        """Add the missing lines to the machine's /etc/hosts, and keep its other lines."""
         missing, path = self.missing_hosts(), self.etc_hosts()
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
-        write_file(path, text + "".join(f"{line}\n" for line in missing))
+        atomic_file.write(path, text + "".join(f"{line}\n" for line in missing))
 
     def host_key(self) -> str:
         """Return the machine's line of known_hosts."""
@@ -219,14 +223,14 @@ class Machine:
         return f"{self.row['address']} {kind} {key}\n"
 
     def save(self, layer: str, public_key: str) -> None:
-        """Turn the stopped machine's upper layer into a read-only layer; the machine goes on upon it."""
+        """Turn the stopped machine's upper layer into a read-only layer; the machine continues on top of it."""
         made_of = read_json(self.path("machine.json"))
         os.makedirs(layer)
         os.rename(self.path("upper"), os.path.join(layer, "root"))
         for pattern in SHORT_LIVED:
             for path in glob.glob(os.path.join(glob.escape(layer), "root", pattern)):
                 shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-        write_file(os.path.join(layer, "layer.json"), json.dumps({**made_of, "suite": self.lab["suite"]}) + "\n")
+        atomic_file.write(os.path.join(layer, "layer.json"), json.dumps({**made_of, "suite": self.lab["suite"]}) + "\n")
         self.create(made_of["template"], [layer, *made_of["layers"]], public_key)
 
     # -- the processes ------------------------------------------------------------------------------------------------
@@ -237,7 +241,8 @@ class Machine:
         lower = [*made_of["layers"], made_of["template"]]
         gone = [path for path in lower if not os.path.isdir(path)]
         if gone:
-            raise LabError(f"{self.name} stands on {gone[0]}, which is gone: take the lab down and make it again.")
+            text = Message(f"{self.name} needs {gone[0]}, which does not exist: remove the lab and create it again.")
+            raise LabError(text)
         lower = [os.path.join(path, "root") if path in made_of["layers"] else path for path in lower]
         options = f"lowerdir={':'.join(os.path.relpath(path, self.dir) for path in lower)},upperdir=upper,workdir=work"
         if self.cgroup:
@@ -261,14 +266,14 @@ class Machine:
         start(self.pidfile, [*launch, *nspawn], self.dir, self.path("console.log"), ENVIRONMENT)
 
     def scope(self) -> list:
-        """Return the prefix that puts a machine under the care of systemd where that runs this computer."""
+        """Return the prefix that starts a machine in a scope of systemd, if this computer runs it."""
         if not os.path.isdir("/run/systemd/system"):
             return []
         scope = ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes"]
         return [*scope, f"--unit={self.full_name}", "--"]
 
     def wait_booted(self, seconds: float) -> None:
-        """Wait until the machine's sshd greets."""
+        """Wait until the machine's sshd sends its greeting."""
         deadline = time.monotonic() + seconds
 
         def greets() -> bool:
@@ -276,15 +281,17 @@ class Machine:
 
         while not in_namespace(namespace(self.lab["name"]), greets):
             if not self.pid() or time.monotonic() > deadline:
-                what = f"did not answer on ssh within {seconds:.0f} s" if self.pid() else "ended while it booted"
+                what = f"did not respond on ssh within {seconds:.0f} s" if self.pid() else "ended while it booted"
                 console = self.path("console.log")
-                raise LabError(f"{self.name} {what}. Its console ({console}) says:\n{tail(console)}")
+                raise LabError(
+                    Message(f"{self.name} {what}. The last lines of its console, {console}:\n{tail(console)}")
+                )
             time.sleep(0.1)
         leader = self.leader()
-        write_file(self.path("leader.pid"), json.dumps({"pid": leader, "start": start_time(leader)}))
+        atomic_file.write(self.path("leader.pid"), json.dumps({"pid": leader, "start": start_time(leader)}))
 
     def stop(self, seconds: float) -> None:
-        """Shut the machine down; after the time kill what is left of it, by pid."""
+        """Shut down the machine; after the time (seconds), kill its remaining processes by pid."""
         leader, pid = self.leader(), self.pid()
         if leader:
             with contextlib.suppress(ProcessLookupError):
@@ -293,17 +300,17 @@ class Machine:
         self.sweep()
 
     def sweep(self) -> None:
-        """End what is left of the machine's processes, and remove what is left of its control group."""
+        """Kill the remaining processes of the machine, and remove its control group."""
         left = self.processes()
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if wait_gone(left, 20):
-            raise LabError(f"Processes {left} of {self.name} do not end.")
+            raise LabError(Message(f"Processes {left} of {self.name} do not end; see their state in /proc/PID/stack."))
         for name in ("machine.pid", "leader.pid"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
-        own = os.path.basename(self.cgroup)  # systemd-nspawn makes the same one in systemd's own hierarchy
+        own = os.path.basename(self.cgroup)  # systemd-nspawn creates the same one in systemd's hierarchy
         for top in [self.cgroup, *glob.glob(f"/sys/fs/cgroup/*/{glob.escape(own)}")] if own else []:
             for directory, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):

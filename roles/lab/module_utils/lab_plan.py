@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a lab consists of: from the few words a person gave (name, suite, layout, number of computes) to machines.
+"""The plan of a lab: from a few settings (name, suite, layout, number of computes) to its machines.
 
-Pure functions over data, without Ansible, so that the inventory script uses them too.
+Pure functions over data, which the inventory script uses too; it may run with a Python that has no Ansible.
 """
 
 from __future__ import annotations
@@ -11,50 +11,55 @@ import json
 import os
 import re
 import shlex
+import zlib
+from collections.abc import Iterable
 
-# What can be asked for, in the order of the documentation; the suite's default is in the catalog of releases.
-DEFAULTS = {"suite": "", "layout": "split", "computes": 1, "layer": "", "family": "ipv4", "alphabet": "plain"}
-LASTING = ("suite", "layout", "family", "alphabet")  # a lab keeps these
+from ansible.module_utils.message import Message, OperatorError
+
+# The settings in the order of the documentation; the default of the suite is in the catalog of releases.
+DEFAULTS: dict = {"suite": "", "layout": "split", "computes": 1, "layer": "", "family": "ipv4", "alphabet": "plain"}
+LASTING = ("suite", "layout", "family", "alphabet")  # an existing lab keeps these
 MAX_COMPUTES = 20
 PROVIDER_GATEWAY = "10.88.0.1"
 PREFIX = 24
 CACHE_PORT = 3142
 CACHE_NAME = "packages"  # in /etc/hosts of every machine, so that a root file system fits both families
-# The management network of each family: what stands before a machine's number, and the length of the prefix.
+# The management network of each family: the address before the number of a machine, and the length of the prefix.
 FAMILIES = {"ipv4": ("10.77.0.", 24), "ipv6": ("fd00:77::", 64)}
 GATEWAY_NUMBER = "1"
-# What new secrets hold besides letters and digits: every character that a URL, a shell, an ini file, a template or a
-# percent-encoding gives a meaning to and that a password may well have.
+# The characters of new secrets in addition to letters and digits: those with a meaning in a URL, a shell, an ini file,
+# a template or a percent-encoding.
 ALPHABETS = {"plain": "", "special": "@:/#%+=$?"}
 SOCKET_PATH_MAX = 107  # sizeof(sun_path) - 1
 SSH_SUFFIX = 17  # ssh first makes ControlPath + "." + 16 characters, then renames
 
 
-class PlanError(Exception):
-    """The request makes no lab; the text says why and what to do."""
+class PlanError(OperatorError):
+    """The settings do not describe a possible lab."""
 
 
 def check_name(name: str) -> str:
-    """Return the name of a lab, which becomes part of names of namespaces, directories and sockets."""
+    """Return the name of a lab; raise PlanError if it cannot be part of the names of namespaces and sockets."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,11}", name):
-        raise PlanError(
+        text = Message(
             f"LAB_NAME is {name!r}; use 1 to 12 characters of a-z, 0-9 and '-', the first one a letter, e.g. lab2."
         )
+        raise PlanError(text)
     if name in ("cache", "templates", "layers", "lock"):
-        raise PlanError(f"LAB_NAME is {name!r}, the name of something that all labs share; choose another.")
+        raise PlanError(Message(f"LAB_NAME is {name!r}, a reserved name; choose another one."))
     return name
 
 
 def lab_home(root: str, name: str) -> str:
-    """Return the directory of a lab; refuse a name that would lead elsewhere."""
+    """Return the directory of a lab; raise PlanError if the name is bad."""
     return os.path.join(os.path.realpath(root), check_name(name))
 
 
 def read_releases(text: str) -> dict:
     """Return the releases of the catalog, oldest first, each with its suite and whether it can be deployed.
 
-    The inventory script runs with whatever Python a computer has, which may know no YAML. So this reads the lines of
-    the catalog itself, and only these: a release at the second level of `cloud_releases`, its suite at the third.
+    The inventory script may run with a Python that has no YAML. So this reads only these lines of the catalog: a
+    release at the second level of `cloud_releases`, its suite at the third.
     """
     _, _, catalog = f"\n{text}".partition("\ncloud_releases:\n")
     releases: dict = {}
@@ -70,22 +75,22 @@ def read_releases(text: str) -> dict:
             releases[list(releases)[-1]][field[1]] = value
     unclear = [name for name, row in releases.items() if not row["suite"]]
     if unclear or not any(row["deployable"] for row in releases.values()):
-        what = f"says no suite of {', '.join(unclear)}" if unclear else "has no release that can be deployed"
-        raise PlanError(
-            f"The catalog of releases {what}; write each release as a row of its own below cloud_releases, and its "
-            "suite on a line of its own."
+        what = f"has no suite for {', '.join(unclear)}" if unclear else "has no release that can be deployed"
+        text = (
+            f"The catalog of releases {what}; write each release below cloud_releases, with its suite on its own line."
         )
+        raise PlanError(Message(text))
     return releases
 
 
 def load_releases(path: str) -> dict:
-    """Return the releases that the file of the catalog has."""
+    """Return the releases in a catalog file."""
     with open(path, encoding="utf-8") as stream:
         return read_releases(stream.read())
 
 
 def suites(releases: dict) -> dict:
-    """Return every suite of the catalog, oldest first, with its newest release, rather one that can be deployed."""
+    """Return every suite of the catalog, oldest first, with its newest release, preferably one that can be deployed."""
     found: dict = {}
     for deployable in (False, True):
         found.update({row["suite"]: name for name, row in releases.items() if row["deployable"] is deployable})
@@ -97,23 +102,25 @@ def default_suite(releases: dict) -> str:
     return [row["suite"] for row in releases.values() if row["deployable"]][-1]
 
 
-def check_choice(key: str, value: str, choices) -> str:
-    """Return what was asked for; refuse what is not among the choices."""
+def check_choice(key: str, value: str, choices: Iterable[str]) -> str:
+    """Return a setting; raise PlanError if it is not one of the choices."""
     if value not in choices:
-        raise PlanError(f"LAB_{key.upper()} is {value!r}; choose one of {', '.join(choices)}.")
+        raise PlanError(Message(f"LAB_{key.upper()} is {value!r}; choose one of {', '.join(choices)}."))
     return value
 
 
-def check_computes(computes) -> int:
+def check_computes(computes: str | int) -> int:
+    """Return the number of compute hosts; raise PlanError if it is out of range."""
     if not re.fullmatch(r"[0-9]{1,3}", str(computes)) or not 1 <= int(computes) <= MAX_COMPUTES:
-        raise PlanError(f"LAB_COMPUTES is {computes!r}; give a whole number from 1 to {MAX_COMPUTES}.")
+        raise PlanError(Message(f"LAB_COMPUTES is {computes!r}; give a whole number from 1 to {MAX_COMPUTES}."))
     return int(computes)
 
 
 def check_layout(layout: str, layouts: dict) -> dict:
+    """Return a layout; raise PlanError if it does not exist."""
     if layout not in layouts:
         known = "; ".join(f"{key} ({value['description']})" for key, value in layouts.items())
-        raise PlanError(f"LAB_LAYOUT is {layout!r}; choose one of: {known}.")
+        raise PlanError(Message(f"LAB_LAYOUT is {layout!r}; choose one of: {known}."))
     return layouts[layout]
 
 
@@ -123,25 +130,26 @@ def load_layouts(path: str) -> dict:
         return json.load(stream)
 
 
-def merge_request(asked: dict, remembered: dict | None) -> dict:
-    """Return the request: what was asked for now, else what the lab was made with, else the default.
+def merge_request(requested: dict, remembered: dict | None) -> dict:
+    """Return the settings: the requested ones, or else those of the existing lab, or else the defaults.
 
-    An existing lab keeps its suite, layout, family and alphabet: its machines are full of them.
+    An existing lab keeps its suite, layout, family and alphabet: its machines depend on them.
     """
     before = {**{key: DEFAULTS[key] for key in ("family", "alphabet")}, **remembered} if remembered else {}
-    result = {key: asked.get(key) or before.get(key) or default for key, default in DEFAULTS.items()}
+    result: dict = {key: requested.get(key) or before.get(key) or default for key, default in DEFAULTS.items()}
     for key in LASTING:
         if before.get(key) and result[key] != before[key]:
             name = before.get("name")
-            raise PlanError(
-                f"Lab {name!r} was made with LAB_{key.upper()}={before[key]}, and LAB_{key.upper()}={result[key]} is "
-                f"asked for now. Take it down first (make lab-down LAB_NAME={name}) or choose another LAB_NAME."
+            text = Message(
+                f"Lab {name!r} was created with LAB_{key.upper()}={before[key]}, but LAB_{key.upper()}={result[key]} "
+                f"is requested. Remove it first (make lab-down LAB_NAME={name}) or choose another LAB_NAME."
             )
+            raise PlanError(text)
     return result
 
 
 def management_address(address: str, family: str) -> str:
-    """Return an IPv4 address of a layout in a family: number 21 of the network ends in 21 in both, as it is written."""
+    """Return an IPv4 address of a layout in a family; the last number, as written, is the same in both."""
     return FAMILIES[family][0] + address.rpartition(".")[2] if family != "ipv4" else address
 
 
@@ -151,12 +159,12 @@ def family_of(address: str) -> str:
 
 
 def gateway(family: str) -> str:
-    """Return the address of the lab's own namespace on the management network."""
+    """Return the address of the lab's namespace on the management network."""
     return FAMILIES[family][0] + GATEWAY_NUMBER
 
 
 def with_prefix(address: str) -> str:
-    """Return a management address as `ip` takes it."""
+    """Return a management address with its prefix, for `ip`."""
     return f"{address}/{FAMILIES[family_of(address)][1]}"
 
 
@@ -166,12 +174,12 @@ def number_of(address: str) -> str:
 
 
 def socket_host(address: str) -> str:
-    """Return an address as socat and URLs take it before a port."""
+    """Return an address in the form that socat and URLs need before a port."""
     return f"[{address}]" if family_of(address) == "ipv6" else address
 
 
 def socat_protocol(address: str) -> str:
-    """Return what socat calls TCP over the family of an address."""
+    """Return socat's name of TCP for the family of an address."""
     return "TCP6" if family_of(address) == "ipv6" else "TCP4"
 
 
@@ -193,19 +201,20 @@ def expand_machines(layout: dict, computes: int, family: str = "ipv4") -> list:
     addresses = [machine["address"] for machine in machines]
     twice = sorted({address for address in addresses if addresses.count(address) > 1})
     if twice:
-        raise PlanError(f"The layout gives {', '.join(twice)} to two machines; move first_address of one kind.")
+        text = Message(f"The layout gives {', '.join(twice)} to two machines; change first_address of one kind.")
+        raise PlanError(text)
     return machines
 
 
-def make_plan(name: str, asked: dict, remembered: dict | None, layouts: dict, releases: dict) -> dict:
-    """Return the whole lab as data: what `state.json` holds and every later step reads."""
+def make_plan(name: str, requested: dict, remembered: dict | None, layouts: dict, releases: dict) -> dict:
+    """Return the lab as data, which `state.json` stores and every later step reads."""
     check_name(name)
-    choices = {"suite": suites(releases), "family": FAMILIES, "alphabet": ALPHABETS}
-    for key in [key for key in choices if asked.get(key)]:
-        check_choice(key, asked[key], choices[key])
-    if asked.get("layout"):
-        check_layout(asked["layout"], layouts)
-    request = merge_request(asked, remembered)
+    choices: dict[str, dict] = {"suite": suites(releases), "family": FAMILIES, "alphabet": ALPHABETS}
+    for key in [key for key in choices if requested.get(key)]:
+        check_choice(key, requested[key], choices[key])
+    if requested.get("layout"):
+        check_layout(requested["layout"], layouts)
+    request = merge_request(requested, remembered)
     request["suite"] = request["suite"] or default_suite(releases)
     for key, values in choices.items():
         check_choice(key, request[key], values)
@@ -239,7 +248,7 @@ def hosts_file(machines: list) -> str:
 
 
 def sources_list(suite: str, address: str, has: dict) -> str:
-    """Return /etc/apt/sources.list: the names under which the lab's package cache offers the mirror."""
+    """Return /etc/apt/sources.list with the names of the mirror in the lab's package cache."""
     rows = [("debian", suite)]
     if has.get("updates"):
         rows.append(("debian", f"{suite}-updates"))
@@ -249,23 +258,15 @@ def sources_list(suite: str, address: str, has: dict) -> str:
 
 
 def control_path(lab_dir: str) -> str:
-    """Return the directory for ssh's connection sockets: in the lab, unless that makes too long a socket path."""
+    """Return the directory of ssh's connection sockets: in the lab, unless the path of a socket would be too long."""
     inside = os.path.join(lab_dir, "ssh")
     if len(inside) + len("/255.255.255.255") + SSH_SUFFIX <= SOCKET_PATH_MAX:
         return inside
-    return f"/run/nova-lab-{abs(hash_text(lab_dir)) % 10**8:08d}"
-
-
-def hash_text(text: str) -> int:
-    """Return a number that is the same in every process (Python's own hash() is not)."""
-    value = 0
-    for byte in text.encode():
-        value = (value * 131 + byte) % (2**61 - 1)
-    return value
+    return f"/run/nova-lab-{zlib.crc32(lab_dir.encode()):010d}"
 
 
 def ssh_options(lab: str, lab_dir: str, family: str = "ipv4") -> dict:
-    """Return the options with which ssh finds a machine of the lab from outside its network namespace, and knows it."""
+    """Return the options of ssh for a machine of the lab, from outside its network namespace."""
     proxy = {"ipv4": "TCP4:%h:%p", "ipv6": '"TCP6:[%h]:%p"'}[family]  # ssh gives it to a shell
     return {
         "UserKnownHostsFile": f"{lab_dir}/known_hosts",
@@ -278,25 +279,25 @@ def ssh_options(lab: str, lab_dir: str, family: str = "ipv4") -> dict:
 
 
 def option_words(options: dict) -> list:
-    """Return ssh's options as words of a command."""
+    """Return ssh's options as arguments of a command."""
     return ["-F", "none", *[word for key, value in options.items() for word in ("-o", f"{key}={value}")]]
 
 
 def ssh_arguments(lab: str, lab_dir: str, family: str = "ipv4") -> str:
-    """Return ssh's arguments for Ansible, which keeps its connections."""
+    """Return ssh's arguments for Ansible, with shared connections."""
     shared = {"ControlMaster": "auto", "ControlPersist": "600s", "ControlPath": f"{control_path(lab_dir)}/%h"}
     return shlex.join(option_words({**ssh_options(lab, lab_dir, family), **shared}))
 
 
 def shell_command(plan: dict, lab_dir: str) -> list:
-    """Return the ssh command that leads to the first controller of a lab."""
+    """Return the ssh command for the first controller of a lab."""
     machine = next(row for row in plan["machines"] if "nova_controllers" in row["groups"])
     options = option_words(ssh_options(plan["name"], lab_dir, family_of(machine["address"])))
     return ["ssh", *options, "-i", f"{lab_dir}/id_ed25519", f"root@{machine['address']}"]
 
 
 def inventory(plan: dict, lab_dir: str, secrets: dict, releases: dict) -> dict:
-    """Return Ansible's dynamic inventory of a lab; every value is literal, for readers that render nothing."""
+    """Return Ansible's dynamic inventory of a lab; every value is literal, for readers without templating."""
     hostvars = {
         machine["name"]: {
             "ansible_host": machine["address"],

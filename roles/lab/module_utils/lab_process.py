@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that outlive the module which starts them, and looks into a network namespace."""
+"""Background processes that continue after the module, commands, and access to network namespaces."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -13,25 +12,32 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from ansible.module_utils.host import atomic_file, commands, lock, output
+from ansible.module_utils.host.commands import Done
+from ansible.module_utils.message import Message, OperatorError
 
 CLONE_NEWNET = 0x40000000
+Result = TypeVar("Result")
 
 
-class LabError(Exception):
-    """Something of the lab does not work; the text says what, and what to do."""
+class LabError(OperatorError):
+    """A part of the lab does not work."""
 
 
-def run(argv: list, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
-    """Run a command; its failure becomes a LabError that quotes the last lines it wrote."""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, **kwargs)
-    if check and done.returncode != 0:
-        tail = " | ".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-        raise LabError(f"`{' '.join(argv)}` failed with exit code {done.returncode}: {tail or 'no output'}")
+def run(argv: list[str], check: bool = True, cwd: str | None = None, environment: dict[str, str] | None = None) -> Done:
+    """Run a command and return how it ended; raise LabError if it failed and `check` is set."""
+    done = commands.run(argv, cwd=cwd, environment=environment)
+    if check and done.code != 0:
+        last = " | ".join(output.tail(done.text, 5)) or "no output"
+        raise LabError(Message(f"'{' '.join(argv)}' failed with exit code {done.code}: {last}"))
     return done
 
 
 def start_time(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None when there is none (a zombie counts as none)."""
+    """Return the start of a process in clock ticks since boot; None if it does not run or is a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
             fields = stream.read().rpartition(")")[2].split()
@@ -41,7 +47,7 @@ def start_time(pid: int) -> int | None:
 
 
 def read_json(path: str) -> dict:
-    """Return a file's data, or an empty dict where it is missing or half written."""
+    """Return the data of a JSON file, or an empty dict if it is missing or incomplete."""
     try:
         with open(path, encoding="utf-8") as stream:
             return json.load(stream)
@@ -49,50 +55,43 @@ def read_json(path: str) -> dict:
         return {}
 
 
-def write_file(path: str, text: str, mode: int = 0o644) -> None:
-    """Write a file whole or not at all."""
-    temporary = f"{path}.new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.chmod(temporary, mode)
-    os.replace(temporary, path)
-
-
 @contextlib.contextmanager
-def locked(path: str):
-    """Let one process at a time into what the labs share; a child that is given the descriptor keeps the lock."""
+def locked(path: str) -> Iterator[int]:
+    """Hold a lock that labs share, however long another process has it, and give its file descriptor."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield stream.fileno()
+    with lock.locked(path, timeout=None) as file:
+        yield file.fileno()
 
 
 def running(pidfile: str) -> int:
-    """Return the pid that a pid file names if that very process still runs, else 0."""
+    """Return the pid of a pid file if that process still runs, else 0."""
     record = read_json(pidfile)
     pid = record.get("pid", 0)
     return pid if pid and start_time(pid) == record.get("start") else 0
 
 
 def start(pidfile: str, argv: list, cwd: str, log: str, env: dict | None = None) -> int:
-    """Start a process in the background, in a session of its own, and write down which one it is."""
-    with open(log, "ab") as output:
+    """Start a background process in its own session, record it in the pid file, and return its pid.
+
+    Not host/commands.py, which waits for a command: this one continues after the module.
+    """
+    with open(log, "ab") as stream:
         process = subprocess.Popen(
             argv,
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=stream,
+            stderr=stream,
             start_new_session=True,
             close_fds=True,
         )
-    write_file(pidfile, json.dumps({"pid": process.pid, "start": start_time(process.pid), "argv": argv}))
+    atomic_file.write(pidfile, json.dumps({"pid": process.pid, "start": start_time(process.pid), "argv": argv}))
     return process.pid
 
 
 def wait_gone(pids: list, seconds: float) -> list:
-    """Wait until processes ended; return those that did not within the time."""
+    """Wait until processes have ended; return those that still run after the time (seconds)."""
     deadline = time.monotonic() + seconds
     while True:
         for pid in pids:
@@ -105,7 +104,7 @@ def wait_gone(pids: list, seconds: float) -> list:
 
 
 def stop(pidfile: str, seconds: float = 3) -> bool:
-    """Stop the process that a pid file names, by its pid; return whether it ran."""
+    """Stop the process of a pid file; return whether it ran."""
     pid = running(pidfile)
     if pid:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -122,14 +121,14 @@ def tail(path: str, lines: int = 15) -> str:
     """Return the last lines of a log."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            return "\n".join(stream.read()[-8000:].splitlines()[-lines:])
+            return "\n".join(output.tail(stream.read()[-8000:], lines))
     except OSError:
         return ""
 
 
-def in_namespace(namespace: str, function):
-    """Return function() as run inside a network namespace, by a thread that moves there and ends."""
-    box: dict = {}
+def in_namespace(namespace: str, function: Callable[[], Result]) -> Result:
+    """Return function(), called inside a network namespace by a thread of its own."""
+    box: dict[str, Any] = {}
 
     def work() -> None:
         try:
@@ -153,7 +152,7 @@ def in_namespace(namespace: str, function):
 
 
 def first_line(address: str, port: int, timeout: float = 1.0) -> str:
-    """Return what a server says first, or an empty text."""
+    """Return the first line that a server sends, or an empty text."""
     try:
         with socket.create_connection((address, port), timeout=timeout) as connection:
             connection.settimeout(timeout)
@@ -163,7 +162,7 @@ def first_line(address: str, port: int, timeout: float = 1.0) -> str:
 
 
 def accepts(address: str, port: int, timeout: float = 1.0) -> bool:
-    """Return whether something listens at a TCP port."""
+    """Tell whether something listens on a TCP port."""
     try:
         with socket.create_connection((address, port), timeout=timeout):
             return True
@@ -172,7 +171,7 @@ def accepts(address: str, port: int, timeout: float = 1.0) -> bool:
 
 
 def free_port(wanted: int, taken: set | None = None) -> int:
-    """Return the wanted loopback TCP port, or the next one that nobody listens at."""
+    """Return a TCP port of loopback on which nothing listens: the preferred one, or the next one."""
     for port in range(wanted, wanted + 200):
         if port in (taken or set()):
             continue
@@ -183,4 +182,4 @@ def free_port(wanted: int, taken: set | None = None) -> int:
             except OSError:
                 continue
             return port
-    raise LabError(f"No free loopback port between {wanted} and {wanted + 199}; end what uses them.")
+    raise LabError(Message(f"No free loopback port from {wanted} to {wanted + 199}; stop the programs that use them."))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the root file system of a blank lab machine is made of. Its name holds a digest of all that stands here."""
+"""The recipe of the root file system of a blank lab machine. Its name contains a digest of the recipe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DPKG_OPTIONS = (
     "path-exclude=/usr/share/info/*",
     "force-unsafe-io",
 )
-# Many connections from one address are normal here: Ansible, testinfra and the probe that waits for a boot.
+# Many connections from one address are normal: Ansible, testinfra, and the check that waits for a boot.
 SSHD = "MaxSessions 100\nMaxStartups 100:30:200\n"
 SSHD_SINCE_9_8 = "PerSourcePenalties no\n"
 FILES = {
@@ -41,15 +41,15 @@ FILES = {
     "/etc/resolv.conf": "# the lab has no name server; /etc/hosts knows its machines\n",
     "/etc/ssh/sshd_config.d/lab.conf": SSHD,
 }
-MASKED_UNITS = ("apt-daily.timer", "apt-daily-upgrade.timer")  # they would lock dpkg in the middle of a deployment
+MASKED_UNITS = ("apt-daily.timer", "apt-daily-upgrade.timer")  # they would lock dpkg during a deployment
 IN_ROOT = (
-    ["groupadd", "--system", "kvm"],  # the group that a udev rule gives /dev/kvm to
+    ["groupadd", "--system", "kvm"],  # the group of /dev/kvm in a udev rule
     ["apt-cache", "gencaches"],
 )
 
 
 def bootstrap_command(suite: str, target: str, sources: str, packages: tuple = PACKAGES) -> list:
-    """Return the command that makes a root file system from a sources.list."""
+    """Return the command that creates a root file system from a sources.list."""
     return [
         "mmdebstrap",
         "--mode=root",
@@ -66,12 +66,12 @@ def bootstrap_command(suite: str, target: str, sources: str, packages: tuple = P
 
 
 def cache_address() -> str:
-    """Return where machines reach the package cache."""
+    """Return the address of the package cache for machines."""
     return f"{CACHE_NAME}:{CACHE_PORT}"
 
 
 def template_name(suite: str, architecture: str, mirror: dict) -> str:
-    """Return the name of the template: another recipe gives another name, and so another template."""
+    """Return the name of the template; another recipe gives another name."""
     parts = (
         architecture,
         sources_list(suite, cache_address(), mirror),

@@ -91,6 +91,6 @@ def test_every_other_database_keeps_its_tables_and_its_mark(server, schemas, mar
 def test_a_table_that_is_in_use_is_an_error_without_the_password(server, schemas):
     server.tables, server.mark, server.recorded = MARKED, {"b"}, {"a"}
     server.errors["DROP TABLE"] = MySQLError(1205, "Lock wait timeout exceeded")
-    with pytest.raises(sql_url.DatabaseError, match="nova@10.0.0.1/nova: Lock wait timeout exceeded"):
+    with pytest.raises(sql_url.DatabaseError, match="nova@10.0.0.1/nova reports: Lock wait timeout exceeded"):
         migration_guard.prepare(schemas)
     assert server.mark == {"b"}

@@ -87,7 +87,7 @@ def test_an_overloaded_service_is_asked_again_as_often_as_wanted(server, monkeyp
 
 def test_a_refused_connection_is_final(monkeypatch):
     monkeypatch.setattr(http.time, "sleep", lambda _seconds: pytest.fail("it was sent again"))
-    with pytest.raises(http.HttpError, match="GET http://127.0.0.1:1/: .*refused") as error:
+    with pytest.raises(http.HttpError, match="GET http://127.0.0.1:1/ got no answer: .*refused") as error:
         http.request("GET", "http://127.0.0.1:1/", timeout=5, tries=4)
     assert (error.value.code, error.value.temporary) == (0, False)
 

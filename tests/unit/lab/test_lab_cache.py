@@ -16,7 +16,7 @@ DEBIAN = {"Origin": "Debian", "Label": "Debian", "Architectures": "amd64 arm64 s
 
 @pytest.fixture
 def asked(monkeypatch):
-    """A world with one mirror; the list of what was asked of it."""
+    """Provide one mirror; return the list of requests to it."""
     asked: list = []
 
     def fetch(uri, suite, proxy):

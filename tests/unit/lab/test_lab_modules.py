@@ -49,7 +49,7 @@ def test_family_and_alphabet_are_remembered(request_lab):
     made = request_lab(family="ipv6", alphabet="special")["lab"]
     assert (made["family"], made["alphabet"]) == ("ipv6", "special")
     assert request_lab()["lab"] == made
-    assert "was made with LAB_FAMILY=ipv6" in request_lab(family="ipv4")["msg"]
+    assert "was created with LAB_FAMILY=ipv6" in request_lab(family="ipv4")["msg"]
 
 
 def test_two_labs_have_two_ports(request_lab, tmp_path):
@@ -87,8 +87,8 @@ def test_a_user_who_is_not_root_is_told(request_lab, monkeypatch):
 def test_an_unknown_layer_is_refused(request_lab, tmp_path):
     (tmp_path / ".lab/layers/packages/controller").mkdir(parents=True)
     (tmp_path / ".lab/layers/packages/controller/layer.json").write_text('{"suite": "bookworm"}')
-    assert "holds: packages" in request_lab(layer="nothing")["msg"]
-    assert "holds packages of bookworm, the lab is of trixie" in request_lab(layer="packages")["msg"]
+    assert "layers has: packages" in request_lab(layer="nothing")["msg"]
+    assert "has packages of bookworm, but the suite of the lab is trixie" in request_lab(layer="packages")["msg"]
     assert not request_lab(layer="packages", suite="bookworm").get("failed")
 
 
@@ -174,7 +174,7 @@ def test_machines_that_would_be_made_are_predicted(run_module, tmp_path):
     assert result["actions"] == ["made controller1", "started controller1"]
     assert list(tmp_path.iterdir()) == []
     refused = run_module(lab_machines, {**args, "template": None}, check=True)
-    assert "controller1 was never made" in refused["msg"]
+    assert "controller1 does not exist; run `make lab-machines`" in refused["msg"]
 
 
 @root_only

@@ -148,12 +148,12 @@ def test_a_door_counts_only_with_its_arguments_and_in_its_namespace(tmp_path):
     pidfile = str(tmp_path / "d.pid")
     lab_network.start(pidfile, ["sleep", "60"], str(tmp_path), str(tmp_path / "log"))
     try:
-        assert lab_network.door_stands(pidfile, ["sleep", "60"], "")
-        assert not lab_network.door_stands(pidfile, ["sleep", "61"], "")
-        assert not lab_network.door_stands(pidfile, ["sleep", "60"], "nova-lab-that-is-not-there")
+        assert lab_network.is_open(pidfile, ["sleep", "60"], "")
+        assert not lab_network.is_open(pidfile, ["sleep", "61"], "")
+        assert not lab_network.is_open(pidfile, ["sleep", "60"], "nova-lab-that-is-not-there")
     finally:
         lab_network.stop(pidfile)
-    assert not lab_network.door_stands(pidfile, ["sleep", "60"], "")
+    assert not lab_network.is_open(pidfile, ["sleep", "60"], "")
 
 
 def test_devices_are_read_from_ip(monkeypatch):

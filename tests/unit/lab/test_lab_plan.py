@@ -98,7 +98,7 @@ def test_a_lab_can_grow_and_shrink():
 def test_a_lab_of_an_older_checkout_has_the_family_and_the_alphabet_of_before():
     before = {key: value for key, value in plan().items() if key not in ("family", "alphabet")}
     assert plan(before=before) == plan()
-    with pytest.raises(PlanError, match="was made with LAB_FAMILY=ipv4, and LAB_FAMILY=ipv6 is asked for now"):
+    with pytest.raises(PlanError, match="was created with LAB_FAMILY=ipv4, but LAB_FAMILY=ipv6 is requested"):
         plan(before=before, family="ipv6")
     hostvars = lab_plan.inventory(before, "/x", {}, RELEASES)["_meta"]["hostvars"]
     assert hostvars["compute1"]["management_address"] == "10.77.0.21"
@@ -107,9 +107,9 @@ def test_a_lab_of_an_older_checkout_has_the_family_and_the_alphabet_of_before():
 @pytest.mark.parametrize(
     ("key", "value"), [("suite", "trixie"), ("layout", "allinone"), ("family", "ipv6"), ("alphabet", "special")]
 )
-def test_a_lab_keeps_what_its_machines_are_full_of(key, value):
+def test_a_lab_keeps_the_settings_of_its_machines(key, value):
     before = plan(suite="bookworm")
-    with pytest.raises(PlanError, match=rf"was made with LAB_{key.upper()}=.*make lab-down LAB_NAME=lab"):
+    with pytest.raises(PlanError, match=rf"was created with LAB_{key.upper()}=.*make lab-down LAB_NAME=lab"):
         plan(before=before, **{key: value})
 
 
@@ -243,7 +243,7 @@ def test_one_more_release_in_the_catalog_is_all_that_a_lab_needs():
     ("text", "said"),
     [
         ("cloud_releases:\n  zed: {suite: bookworm}\n", "no release that can be deployed"),
-        ("cloud_releases:\n  zed:\n    a: b\n", "no suite of zed"),
+        ("cloud_releases:\n  zed:\n    a: b\n", "no suite for zed"),
         ("cloud_releases:\n  zed:\n    suite: x\n    deployable: false\n", "no release that can be deployed"),
     ],
 )
@@ -260,9 +260,9 @@ def ask_inventory(root: Path, question: str = "--list", **environment) -> subpro
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A checkout without labs: the inventory script and what it reads."""
-    for path in ("inventory/lab/lab.py", "roles/lab/module_utils/lab_plan.py", "roles/lab/files/layouts.json", CATALOG):
-        path = CATALOG.relative_to(ROOT) if path == CATALOG else path
+    """Return a checkout without labs: the inventory script and the files that it reads."""
+    paths = ("inventory/lab/lab.py", "module_utils/message.py", "roles/lab/module_utils/lab_plan.py")
+    for path in (*paths, "roles/lab/files/layouts.json", CATALOG.relative_to(ROOT)):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes((ROOT / path).read_bytes())
     return tmp_path

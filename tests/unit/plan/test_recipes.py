@@ -159,7 +159,7 @@ def test_a_further_component_has_all_its_stages(made):
 
 def test_the_rules_hold_after_every_recipe(tree):
     names = (
-        "plan/test_catalogue",
+        "plan/test_catalog",
         "repository/test_layout",
         "repository/test_documents",
         "plan/test_golden",
