@@ -7,6 +7,8 @@ BIN := .venv/bin
 PLAYBOOK := $(BIN)/ansible-playbook
 # `su` without `-` makes root with the path of a user, on which apt-cacher-ng and chroot are not.
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
+# Ansible ignores the ansible.cfg of a directory that everyone may write to, unless it is named here.
+export ANSIBLE_CONFIG ?= $(CURDIR)/ansible.cfg
 # ssh brings the locale of where one comes from; without it here, or with one not of UTF-8, Ansible does not start.
 export LC_ALL := C.UTF-8
 # A new machine may be upgrading itself: wait for that as the lab does, and ask nobody.

@@ -124,7 +124,12 @@ def says(entry: Entry, text: str) -> bool:
 def without_entry(places: list[Place]) -> list[Place]:
     """Return the messages that no entry is about."""
     known = entries()
-    return [place for place in places if plain(place.text) != VARIABLE and not any(says(e, place.text) for e in known)]
+    return [place for place in places if has_words(place.text) and not any(says(e, place.text) for e in known)]
+
+
+def has_words(text: str) -> bool:
+    """Return whether a text says something itself, instead of passing on other messages."""
+    return any(letter.isalpha() for letter in re.sub(r"<[^<>]*>", "", text))
 
 
 def without_message() -> list[Entry]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.config import layers
+from ansible.module_utils.config.types import FileEntry, Override
 from ansible.module_utils.message import Message
 from ansible.module_utils.plan.component import LISTS, Component, Place, unique
 from ansible.module_utils.plan.component_schema import ComponentError, check, get
@@ -67,14 +68,14 @@ def host_plan(
 def merge_files(
     entries: Iterable[dict[str, Any]],
     extends: Mapping[str, list[dict[str, Any]]],
-    overrides: Iterable[Mapping[str, Any]],
+    overrides: Iterable[Override],
 ) -> tuple[list[dict[str, Any]], list[Message]]:
     """Return the files of a host, each once, and the problems of the operator's options for them.
 
     Services that share a file add their layers to it. A directory that exists for the sake of a file is left out with
     that file.
     """
-    files: dict[str, dict[str, Any]] = {}
+    files: dict[str, Any] = {}
     for entry in entries:
         known = files.setdefault(entry["path"], entry)
         if known is not entry and known != entry:
@@ -84,6 +85,7 @@ def merge_files(
     for path, added in extends.items():
         if path in files:
             files[path]["layers"] = [*files[path]["layers"], *added]
+    found: list[Any]
     found, problems = with_overrides(list(files.values()), overrides)
     needed = {entry["path"] for entry in found if not entry.get("optional") or has_options(entry)}
     kept = [
@@ -99,15 +101,14 @@ def has_options(entry: Mapping[str, Any]) -> bool:
     return any(layer["options"] for layer in entry["layers"])
 
 
-def with_overrides(
-    files: list[dict[str, Any]], overrides: Iterable[Mapping[str, Any]]
-) -> tuple[list[dict[str, Any]], list[Message]]:
+def with_overrides(files: list[FileEntry], overrides: Iterable[Override]) -> tuple[list[FileEntry], list[Message]]:
     """Return the files with the operator's layers, and a problem for each layer that a file cannot have."""
     problems: list[Message] = []
     for override in overrides:
         for path, options in (override["files"] or {}).items():
             try:
-                files, _unknown = layers.add_overrides(files, [{**override, "files": {path: options}}])
+                one_file: Override = {**override, "files": {path: options}}
+                files, _unknown = layers.add_overrides(files, [one_file])
             except ValueError as error:
                 problems.append(
                     Message(f"{error}; correct config_overrides of {override['name']} ({override['source']}).")
@@ -115,7 +116,7 @@ def with_overrides(
     return files, problems
 
 
-def overrides_of(host: str, cloud: Mapping[str, Any]) -> list[dict[str, Any]]:
+def overrides_of(host: str, cloud: Mapping[str, Any]) -> list[Override]:
     """Return the operator's layers for a host, weakest first: cloud, groups, host, extra variables."""
     known = cloud.get("overrides") or {}
     found = list(known.get("all", []))

@@ -159,7 +159,7 @@ def call(outer: StageModule, code: ModuleType, arguments: dict[str, Any], check_
         except Ended as end:
             result = end.result
         except Exception as error:  # any error of a stage is reported with the results of the others
-            text = Message(f"{type(error).__name__}: {error}")
+            text = Message(f"unexpected {type(error).__name__}: {error}")
             result = {"failed": True, "msg": text, "traceback": traceback.format_exc()}
     outer.no_log_values.update(module.no_log_values)
     if module.warnings:

@@ -14,6 +14,8 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "search_path.py"))
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.config import operator_options
+from ansible.module_utils.config.option_index import OptionIndex
+from ansible.module_utils.config.types import FileEntry
 from ansible.module_utils.message import Message
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.module_utils.plan import host_call
@@ -92,7 +94,9 @@ def plan_of(arguments: dict[str, Any]) -> dict[str, Any]:
     return plan
 
 
-def add_option_problems(result: dict[str, Any], files: list, listed: dict[str, Any], own: dict[str, Any]) -> None:
+def add_option_problems(
+    result: dict[str, Any], files: list[FileEntry], listed: OptionIndex, own: dict[str, Any]
+) -> None:
     """Add the operator's options that the release does not have; the host has checked those of its own packages."""
     validated = (result["stages"].get("files") or {}).get("validated") or []
     files = [file for file in files if file["path"] not in validated]
@@ -100,7 +104,7 @@ def add_option_problems(result: dict[str, Any], files: list, listed: dict[str, A
     result["problems"] = [*result["problems"], *problems]
 
 
-def read_list(path: str | None) -> dict[str, Any] | None:
+def read_list(path: str | None) -> OptionIndex | None:
     """Return a list of options; None where the release has none."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8")) if path else None
