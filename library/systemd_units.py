@@ -35,8 +35,8 @@ options:
         default: []
       reload_files:
         description:
-          - Paths or patterns of the files that the unit also reads at a reload, such as a certificate. When one is newer
-            than the unit's start and its last reload, and no restart is due, the unit is reloaded.
+          - Paths or patterns of the files that the unit also reads at a reload, such as a certificate. When one is
+            newer than the unit's start and its last reload, and no restart is due, the unit is reloaded.
         type: list
         elements: str
         default: []

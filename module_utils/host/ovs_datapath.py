@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decide which datapath Open vSwitch has on this host: that of the kernel (`system`) or the one in userspace (`netdev`).
+"""Decide the datapath of Open vSwitch on this host: that of the kernel (`system`) or of userspace (`netdev`).
 
 This is the only place where `neutron_datapath: auto` is decided. host_check reports the result as the fact
 `ovs_datapath`; the agent's configuration and the bridge both take that fact.

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep Debian's maintainer scripts from starting services, with a policy-rc.d of ours that never outlives the work."""
+"""Keep Debian's maintainer scripts from starting services, with our own policy-rc.d for the time of a transaction."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
+
+from ansible.module_utils.host import atomic_file
 
 POLICY = "/usr/sbin/policy-rc.d"
 KEPT = f"{POLICY}.kept-by-nova-ansible"
@@ -13,7 +16,7 @@ TEXT = f"#!/bin/sh\n# {MARKER}: services are started once they are configured\ne
 
 
 def is_ours(policy: str = POLICY) -> bool:
-    """Tell whether the policy that is there now is ours: outside a running transaction, one that a kill left over."""
+    """Tell whether the current policy is our own; outside a transaction, a killed run left it."""
     try:
         with open(policy, encoding="utf-8", errors="replace") as file:
             return MARKER in file.read()
@@ -22,12 +25,12 @@ def is_ours(policy: str = POLICY) -> bool:
 
 
 def is_stale(policy: str = POLICY, kept: str = KEPT) -> bool:
-    """Tell whether an interrupted run left something to put right."""
+    """Tell whether an interrupted run left something to repair."""
     return is_ours(policy) or os.path.lexists(kept)
 
 
 def release(policy: str = POLICY, kept: str = KEPT) -> None:
-    """Remove our policy and put the operator's own back, whatever state an interruption left them in."""
+    """Remove our policy and restore the operator's own, in whatever state an interruption left them."""
     if is_ours(policy):
         os.unlink(policy)
     if os.path.lexists(kept) and not os.path.lexists(policy):
@@ -35,7 +38,7 @@ def release(policy: str = POLICY, kept: str = KEPT) -> None:
 
 
 @contextlib.contextmanager
-def held(wanted: bool = True, policy: str = POLICY, kept: str = KEPT):
+def held(wanted: bool = True, policy: str = POLICY, kept: str = KEPT) -> Iterator[None]:
     """Hold services back while the block runs."""
     if not wanted:
         yield
@@ -44,10 +47,7 @@ def held(wanted: bool = True, policy: str = POLICY, kept: str = KEPT):
     if os.path.lexists(policy):
         os.rename(policy, kept)
     try:
-        with open(f"{policy}.new", "w", encoding="utf-8") as file:
-            file.write(TEXT)
-            os.fchmod(file.fileno(), 0o755)
-        os.rename(f"{policy}.new", policy)
+        atomic_file.write(policy, TEXT, mode=0o755)
         yield
     finally:
         release(policy, kept)

@@ -123,7 +123,7 @@ def decide(
     if not unit_state.runs(show):
         waiting = unit_state.is_waiting(show, triggers)
         return Plan("" if waiting else "start", enabling=enabling)
-    # The files of a generator get newer at each daemon-reload. The directory of drop-ins gets newer when one is removed.
+    # A generator's files get newer at each daemon-reload. The directory of drop-ins gets newer when one is removed.
     directory = DROP_INS.format(unit["name"])
     own = [path for path in [show["FragmentPath"], *show["DropInPaths"].split()] if not path.startswith(GENERATED)]
     own += [directory, f"{directory}/*.conf"]
@@ -176,7 +176,7 @@ def reload(systemd: Systemd, names: list[str]) -> dict[str, str]:
 
 
 def needs_daemon_reload(name: str, show: Mapping[str, str]) -> bool:
-    """Tell whether systemd has not read the unit's files; before release 254 it overlooks a new directory of drop-ins."""
+    """Tell whether a daemon-reload is due; before release 254, systemd overlooks a new directory of drop-ins."""
     on_disk = set(glob.glob(f"{DROP_INS.format(name)}/*.conf"))
     known = {path for path in show["DropInPaths"].split() if path.startswith(f"{DROP_INS.format(name)}/")}
     return show["NeedDaemonReload"] == "yes" or on_disk != known
@@ -231,9 +231,12 @@ def act(module: AnsibleModule, systemd: Systemd, result: dict[str, Any], trigger
         lines = [Message(f"{len(failed)} of {len(to_run + to_reload)} units failed.")]
         for name, state in list(failed.items())[:LOGS_SHOWN]:
             log = [mask_text(line, params["secrets"]) for line in systemd.log_tail(name, begin)]
-            lines += [f"{name} is {state}; the end of its log:", *(f"    {line}" for line in log or ["(empty)"])]
-        lines += [f"{name} is {state}" for name, state in list(failed.items())[LOGS_SHOWN:]]
-        lines += [f"{name} is {state} and was not waited for" for name, state in unfinished.items()]
+            lines.append(Message(f"{name} is {state}; the end of its log:"))
+            lines += [Message(f"    {line}") for line in log or ["(empty)"]]
+        for name, state in list(failed.items())[LOGS_SHOWN:]:
+            lines.append(Message(f"{name} is {state}; see journalctl --unit={name}"))
+        for name, state in unfinished.items():
+            lines.append(Message(f"{name} is {state} and was not waited for"))
         module.fail_json(msg=Message("\n".join(lines)), failed_units=sorted(failed), **result)
 
 

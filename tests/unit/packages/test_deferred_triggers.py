@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What maintainer scripts ask for many times: asked for by real calls through the stand-ins, done by the real tool."""
+"""Work of maintainer scripts that is done once: real calls through the stand-ins, and the real py3compile."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import subprocess
 import threading
 
 import pytest
+from ansible.module_utils.host import commands
+from ansible.module_utils.host.commands import Done
 from ansible.module_utils.packages import deferred_triggers
 
 
@@ -19,16 +21,19 @@ def home(tmp_path):
 
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
-    """Record how the real tools are called: the stand-ins name them by their whole path."""
-    folder = tmp_path / "real"
-    folder.mkdir()
+    """Record the calls of the real tools, which the stand-ins call by their whole path."""
+    directory = tmp_path / "real"
+    directory.mkdir()
     for name in ("py3compile", "systemctl"):
-        deferred_triggers.place(str(folder / name), f'#!/bin/sh\necho "{name} $*" >>{folder}/calls\n')
+        (directory / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{directory}/calls\n')
+        (directory / name).chmod(0o755)
     for name in ("PY3COMPILE", "SYSTEMCTL"):
-        monkeypatch.setattr(deferred_triggers, name, getattr(deferred_triggers, name).replace("/usr/bin", str(folder)))
+        monkeypatch.setattr(
+            deferred_triggers, name, getattr(deferred_triggers, name).replace("/usr/bin", str(directory))
+        )
 
     def calls():
-        return (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
+        return (directory / "calls").read_text().splitlines() if (directory / "calls").exists() else []
 
     return calls
 
@@ -37,7 +42,7 @@ def call(path, *words):
     subprocess.run(words, env={"PATH": path}, check=True)
 
 
-def test_a_package_is_written_down_and_compiled_by_nobody(home, tools):
+def test_a_package_is_added_to_the_list_and_not_compiled(home, tools):
     with deferred_triggers.stand_ins(True, home) as path:
         call(path, "py3compile", "-p", "python3-nova")
         call(path, "py3compile", "-p", "python3-glance")
@@ -46,13 +51,13 @@ def test_a_package_is_written_down_and_compiled_by_nobody(home, tools):
         assert file.read() == "python3-nova\npython3-glance\n"
 
 
-def test_private_folders_and_versions_are_compiled_at_once(home, tools):
+def test_private_directories_and_versions_are_compiled_immediately(home, tools):
     with deferred_triggers.stand_ins(True, home) as path:
         call(path, "py3compile", "-p", "crudini", "/usr/share/crudini", "-V", "3.8-")
     assert tools() == ["py3compile -p crudini /usr/share/crudini -V 3.8-"] and not deferred_triggers.is_left(home)
 
 
-def test_without_a_place_to_write_to_the_tool_itself_runs(home, tools):
+def test_the_tool_itself_runs_where_the_list_cannot_be_written(home, tools):
     with deferred_triggers.stand_ins(True, home) as path:
         os.mkdir(f"{home}/py3compile.list")  # what root cannot write to
         call(path, "py3compile", "-p", "python3-nova")
@@ -71,58 +76,58 @@ def test_reloads_wait_for_the_first_call_that_may_need_one(home, tools):
     assert tools()[2:] == ["systemctl daemon-reload", "systemctl enable keystone", "systemctl start keystone"]
 
 
-def test_a_reload_that_nobody_needed_comes_at_the_end_and_once(home, tools):
-    said = []
+def test_a_reload_that_no_call_needed_is_done_once_at_the_end(home, tools):
+    calls = []
     with deferred_triggers.stand_ins(True, home) as path:
         call(path, "systemctl", "daemon-reload")
     for _time in range(2):
-        assert deferred_triggers.catch_up(lambda command: (said.append(command), (0, ""))[1], home) == ""
-    assert said == [["systemctl", "daemon-reload"]]
+        assert deferred_triggers.catch_up(lambda command: (calls.append(command), Done(0, ""))[1], home) == ""
+    assert calls == [["systemctl", "daemon-reload"]]
 
 
-def test_where_services_are_not_held_systemd_is_reloaded_as_ever(home, tools):
+def test_reloads_are_not_deferred_where_services_are_not_held(home, tools):
     with deferred_triggers.stand_ins(False, home) as path:
         assert not os.path.exists(f"{home}/bin/systemctl")
         assert path.startswith(f"{home}/bin:")
 
 
-def test_stand_ins_go_away_also_after_a_failure(home):
+def test_stand_ins_are_removed_after_a_failure(home):
     with pytest.raises(RuntimeError), deferred_triggers.stand_ins(True, home):
         raise RuntimeError
     assert os.listdir(f"{home}/bin") == []
 
 
 def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.returncode, done.stdout
+    return commands.run(command, merge=True)
 
 
 @pytest.fixture
 def package(tmp_path, home, monkeypatch):
-    """Return the folder of an installed package with Python code, and `run` for it, with the real py3compile."""
+    """Return the directory of a package with Python code, a runner of the real py3compile, and its calls."""
     root = tmp_path / "usr/lib/python3/dist-packages"
     for number in range(20):
-        folder = root / f"thing/part{number}"
-        folder.mkdir(parents=True)
+        directory = root / f"thing/part{number}"
+        directory.mkdir(parents=True)
         for name in ("one", "two"):
-            (folder / f"{name}.py").write_text(f"{name} = {number}\n")
+            (directory / f"{name}.py").write_text(f"{name} = {number}\n")
     (tmp_path / "other.py").write_text("other = 1\n")
     monkeypatch.setattr(deferred_triggers, "_PUBLIC", re.compile(f"{root}/.*\\.py$"))
     os.makedirs(home)
     with open(f"{home}/py3compile.list", "w") as file:
         file.write("python3-thing\npython3-gone\npython3-thing\n")
-    asked = []
+    calls = []
     lock = threading.Lock()
 
     def listing(command):
         if command[0] == "dpkg-query":
             assert command[-2:] == ["python3-gone", "python3-thing"]
-            return 1, "\n".join(map(str, tmp_path.rglob("*.py"))) + "\ndpkg-query: package 'python3-gone' is not there"
+            files = "\n".join(map(str, tmp_path.rglob("*.py")))
+            return Done(1, f"{files}\ndpkg-query: package 'python3-gone' is not there")
         with lock:
-            asked.append(command)
+            calls.append(command)
         return run(command)
 
-    return root, listing, asked
+    return root, listing, calls
 
 
 needs_py3compile = pytest.mark.skipif(not os.path.exists("/usr/bin/py3compile"), reason="Debian's python3 is not here")
@@ -130,21 +135,21 @@ needs_py3compile = pytest.mark.skipif(not os.path.exists("/usr/bin/py3compile"),
 
 @needs_py3compile
 def test_every_public_file_of_the_packages_is_compiled_once(package, home, monkeypatch):
-    root, listing, asked = package
+    root, listing, calls = package
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
     assert deferred_triggers.catch_up(listing, home) == ""
     sources = sorted(root.rglob("*.py"))
     compiled = sorted(path.parent.parent / f"{path.name.split('.')[0]}.py" for path in root.rglob("*.pyc"))
     assert compiled == sources and len(sources) == 40
-    assert not list(root.parents[3].glob("__pycache__")), "a file outside of the public folders was compiled"
-    files = [path for command in asked for path in command[1:]]
-    assert sorted(files) == sorted(map(str, sources)) and len(asked) == 6
+    assert not list(root.parents[3].glob("__pycache__")), "a file outside of the public directories was compiled"
+    files = [path for command in calls for path in command[1:]]
+    assert sorted(files) == sorted(map(str, sources)) and len(calls) == 6
     assert not deferred_triggers.is_left(home)
 
 
 @needs_py3compile
-def test_code_that_cannot_be_compiled_is_told_and_tried_again(package, home):
-    root, listing, _asked = package
+def test_code_that_cannot_be_compiled_is_reported_and_tried_again(package, home):
+    root, listing, _calls = package
     (root / "thing/part3/one.py").write_text("one =\n")
     assert "SyntaxError" in deferred_triggers.catch_up(listing, home)
     assert deferred_triggers.is_left(home)
@@ -152,7 +157,7 @@ def test_code_that_cannot_be_compiled_is_told_and_tried_again(package, home):
     assert deferred_triggers.catch_up(listing, home) == "" and not deferred_triggers.is_left(home)
 
 
-def test_a_folder_is_never_split_and_no_batch_is_too_long():
+def test_a_directory_is_never_split_and_no_batch_is_too_long():
     files = [f"/x/d{number}/{name}.py" for number in range(7) for name in range(1000)]
     batches = deferred_triggers.split(files, 1)
     assert sorted(path for batch in batches for path in batch) == sorted(files)
