@@ -109,12 +109,14 @@ class Apt:
         failed = apt_output.failed_fetches(done.out)
         if failed:
             sources = read_sources()
-            head = "The package lists cannot be fetched, nothing was changed. Correct the source or the network:"
-            lines = [Message(head)]
+            what = Message(
+                "The package lists cannot be fetched, nothing was changed. Correct the source or the network:"
+            )
+            lines = []
             for address, reason in failed:
                 where = apt_output.source_of(address, reason, sources)
-                lines.append(Message(f"{address}: {reason}" + (f" (from {where})" if where else "")))
-            raise AptError(Message("\n  - ".join(lines)))
+                lines.append(f"{address}: {reason}" + (f" (from {where})" if where else ""))
+            raise AptError(Message("\n  - ".join([what, *lines])))
         if done.code != 0:
             raise AptError(Message("The package lists cannot be fetched, nothing was changed"), done.out)
 

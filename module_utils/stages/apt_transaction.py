@@ -122,8 +122,8 @@ def refuse_removals(params: dict[str, Any], change: Change) -> None:
     if unlisted and params["upgrade"] != "full":
         raise AptError(
             Message(
-                f"apt would remove {', '.join(unlisted)}; nothing was changed. List them in `remove` if they should be "
-                "removed, or correct the suites and packages that conflict here."
+                f"apt would remove {', '.join(unlisted)}; nothing was changed. Name them in the option remove if "
+                "they should be removed, or correct the suites and packages that conflict here."
             )
         )
 
@@ -148,7 +148,7 @@ def install(params: dict[str, Any], apt: Apt, arguments: list[str], removes: boo
         refuse_removals(params, apt.simulate(arguments[1:]))
     after = apt.status()
     if done.code != 0 and before == after:
-        raise AptError(Message("apt cannot do this, nothing was changed"), done.out)
+        raise AptError(Message("apt cannot carry out this transaction, nothing was changed"), done.out)
     if done.code != 0:
         raise AptError(Message("The packages were not all installed"), done.out)
     left = apt_output.missing(params["packages"], after)

@@ -110,7 +110,10 @@ def resource_problems(params: dict[str, Any], facts: dict[str, Any], missing: li
         )
     free, min_free = shutil.disk_usage("/var").free // 2**20, params["min_disk_mb"]
     if missing and free < min_free:
-        yield Message(f"{free} MiB free below /var, at least {min_free} MiB required for {len(missing)} packages")
+        yield Message(
+            f"{free} MiB free below /var, at least {min_free} MiB required for {len(missing)} packages; free some "
+            "space, or lower preflight_min_disk_mb"
+        )
     skew, max_skew = time.time() - (params["now"] or 0), params["max_clock_skew"]
     if params["now"] and abs(skew) > max_skew:
         yield Message(

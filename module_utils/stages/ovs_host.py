@@ -34,7 +34,7 @@ def must(module: AnsibleModule, *argv: str) -> None:
     """Run a command that must succeed."""
     done = commands.run(argv)
     if done.code != 0:
-        module.fail_json(msg=Message(f"Open vSwitch is not complete, '{' '.join(argv)}' failed: {done.text}"))
+        module.fail_json(msg=Message(f"Open vSwitch cannot be set up, '{' '.join(argv)}' failed: {done.text}"))
 
 
 def load_datapath(module: AnsibleModule, datapath: str) -> None:

@@ -197,7 +197,7 @@ def read_units(module: AnsibleModule, systemd: Systemd, units: Mapping[str, dict
             shows[name]["NeedDaemonReload"] = "yes"
     masked = ", ".join(to_start("masked"))
     if masked:
-        module.fail_json(msg=Message(f"{masked}: masked; run 'systemctl unmask {masked}', or give state: stopped"))
+        module.fail_json(msg=Message(f"units that must run are masked: {masked}; run 'systemctl unmask' on them"))
     no_reload = ", ".join(
         sorted(
             name
