@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Change the project for the worse, one change after another, and see a unit test turn red for each: `make mutations`.
+"""Break the project, one change after another, and check that a unit test fails for each: `make mutations`.
 
 The changes are in mutations.yml. Each is made in a copy of the tree; the fast tests of data and pure functions run on
-it. Tests that compare with a stored copy (golden files, generated documents) run only where all others stay green: a
-change that only they see is one whose meaning no test says.
+it. Tests that compare with a stored copy (golden files, generated documents) run only if all others pass: a change that
+only they notice has a meaning that no test checks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BEHAVIOR = "test_catalog test_layout test_host_plan test_host_state test_host_va
 BEHAVIOR += " test_formats test_cloud_model test_cloud_urls test_cloud_inventory"
 STORED = (
     "tests/unit/plan/test_golden.py",
-    "tests/unit/repository/test_layout.py::test_documents_made_from_data_are_current",
+    "tests/unit/repository/test_layout.py::test_generated_documents_are_current",
 )
 
 
@@ -36,19 +36,21 @@ def copy_tree(target: Path) -> Path:
 
 
 def change(tree: Path, mutation: dict) -> str:
-    """Make a change and return the text that the file had. Raises ValueError where the file is not as expected."""
+    """Make a change and return the former text of the file. Raise ValueError if the file does not have the old text."""
     path = tree / mutation["file"]
     text = known = path.read_text(encoding="utf-8")
     for edit in mutation["edits"]:
         if edit["before"] not in text:
-            raise ValueError(f"{mutation['name']}: {mutation['file']} does not hold {edit['before']!r}; adapt it")
+            raise ValueError(
+                f"{mutation['name']}: {mutation['file']} does not have {edit['before']!r}; adapt the mutation"
+            )
         text = text.replace(edit["before"], edit["after"], 1)
     path.write_text(text, encoding="utf-8")
     return known
 
 
 def red(tree: Path, *arguments: str) -> str:
-    """Return the name of the first test that fails, empty where all pass. Raises RuntimeError where none ran."""
+    """Return the name of the first test that fails, empty if all pass. Raise RuntimeError if none ran."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=no", *arguments]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     failed = re.search(r"^(?:FAILED|ERROR) \S*?(\w+\.py(?:::\w+)?)", done.stdout, re.M)
@@ -58,13 +60,13 @@ def red(tree: Path, *arguments: str) -> str:
 
 
 def find_red(tree: Path) -> str:
-    """Return the test that notices what was done to the tree, empty where none does."""
+    """Return the test that notices the change of the tree, empty if none does."""
     behavior = [next(tree.glob(f"tests/unit/*/{name}.py")) for name in BEHAVIOR.split()]
     return red(tree, *map(str, behavior), "--deselect", STORED[1]) or red(tree, *STORED)
 
 
 def main() -> int:
-    """Print a table of the changes and of the test that turned red; 1 where one went unnoticed."""
+    """Print a table of the changes and the tests that failed; return 1 if a change went unnoticed."""
     mutations = yaml.safe_load(Path(__file__).with_name("mutations.yml").read_text(encoding="utf-8"))
     wanted = [row for row in mutations if not sys.argv[1:] or any(word in row["name"] for word in sys.argv[1:])]
     unnoticed = 0
@@ -72,7 +74,7 @@ def main() -> int:
         tree = copy_tree(Path(directory) / "tree")
         found = find_red(tree)
         if found:
-            raise SystemExit(f"{found} is red without any change; repair it first")
+            raise SystemExit(f"{found} fails without any change; fix it first")
         for mutation in wanted:
             began, known = time.monotonic(), change(tree, mutation)
             found = find_red(tree)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every unit test shares: the project's module_utils, and a way to run a module inside the test process."""
+"""Shared by all unit tests: the module_utils of the project, and a way to run a module in the test process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ for directory in [ROOT / "module_utils", *sorted(ROOT.glob("roles/*/module_utils
 
 @pytest.fixture
 def run_module(capsys):
-    """Return run_module(module, args, check=False): the dict that the module gave to exit_json or fail_json.
+    """Return a function that runs a module and returns the dict that it passed to exit_json or fail_json.
 
     `module` is an imported module or its name. A failed module is a result with `failed: true`, as Ansible shows it.
     """

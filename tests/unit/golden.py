@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each shape of a cloud is made of, as files that a reviewer reads: tests/unit/golden/<release>/<shape>/.
+"""Write the plan and files of each shape of a cloud for reviewers: tests/unit/golden/<release>/<shape>/.
 
-`.venv/bin/python tests/unit/golden.py` says which files differ from what the roles make now; `--write` writes them.
+`.venv/bin/python tests/unit/golden.py` lists the files that differ from the current roles; `--write` writes them.
 Values that only the host knows are those of a host with four processors (project.FACTS) in configuration files, and as
 they are declared in plans. Secrets are placeholders.
 """
@@ -17,14 +17,14 @@ import yaml
 
 HEAD = "---\n# Written by tests/unit/golden.py.\n# yamllint disable rule:line-length\n"
 DIRECTORY = project.ROOT / "tests/unit/golden"
-# The third host of the hyperconverged cloud is the second one with another address; test_catalog compares the two.
+# The third host of the hyperconverged cloud equals the second one but for its address; test_catalog compares them.
 SHAPES = [*(shape for shape in project.SHAPES if shape != "hyperconverged-3"), *project.TLS_SHAPES]
-# Files that are shown as the host writes them.
+# Configuration files as the host writes them.
 RENDERED = {
     "nova.conf": "/etc/nova/nova.conf",
     "neutron.conf": "/etc/neutron/neutron.conf",
 }
-# What a cloud with TLS adds.
+# More files of a cloud with TLS.
 RENDERED_TLS = {
     **RENDERED,
     "keystone-uwsgi.ini": "/etc/keystone/keystone-uwsgi.ini",
@@ -33,24 +33,26 @@ RENDERED_TLS = {
 
 
 class Dumper(yaml.SafeDumper):
-    """YAML as the linter likes it, without anchors: each value is shown where it is used."""
+    """YAML in the style of the linter, without anchors: each value is shown where it is used."""
 
-    def increase_indent(self, flow=False, indentless=False) -> None:
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent lists below their key."""
         super().increase_indent(flow, False)
 
-    def ignore_aliases(self, data) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
+        """Write every value in full."""
         return True
 
 
 def text_node(dumper: Dumper, text: str) -> yaml.ScalarNode:
-    """Return a text as YAML shows it: one of several lines as a block."""
+    """Return a text as YAML: one of several lines as a block."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
 Dumper.add_representer(str, text_node)
 
 
-def as_yaml(value) -> str:
+def as_yaml(value: object) -> str:
     """Return a value as YAML, its keys in their order."""
     plain = json.loads(json.dumps(value))
     return HEAD + yaml.dump(plain, Dumper=Dumper, sort_keys=False, width=110, allow_unicode=True)
@@ -69,7 +71,7 @@ def documents(release: str, shape: str) -> dict[str, str]:
 
 
 def wanted() -> dict[Path, str]:
-    """Return every golden file: its path and the text that it should have."""
+    """Return path and expected text of every golden file."""
     return {
         DIRECTORY / release / shape / name: text
         for release in project.RELEASES
@@ -79,7 +81,7 @@ def wanted() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write the golden files, or say which are not current."""
+    """Write the golden files, or list those that are not current."""
     texts = wanted()
     old = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     extra = [path for path in sorted(DIRECTORY.rglob("*")) if path.is_file() and path not in texts]

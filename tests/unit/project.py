@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of layout and catalogue read: files, specs, and the plan of a host as Ansible makes it."""
+"""Read the project for tests: files, specs, and the plan of a host as Ansible makes it."""
 
 from __future__ import annotations
 
 import functools
 import os
 import re
+import runpy
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import ansible.module_utils
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
-# Directories that are not the project's: what a run leaves behind, and dependencies.
+# Directories outside the project: leftovers of runs, and dependencies.
 FOREIGN = {".git", ".venv", ".lab", ".cache", ".ansible", ".pytest_cache", ".ruff_cache", "__pycache__"}
-if str(ROOT / "module_utils") not in ansible.module_utils.__path__:  # golden.py runs without pytest
-    ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+runpy.run_path(str(ROOT / "plugins/search_path.py"))
 
 from ansible.module_utils.cloud.model import PLATFORM, cloud_model  # noqa: E402
 from ansible.module_utils.config import formats, host_values, layers  # noqa: E402
@@ -27,21 +26,21 @@ from ansible.module_utils.plan.component import Component, Place  # noqa: E402, 
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML with Ansible's own tags, whose values are taken as they stand."""
+    """YAML with Ansible's own tags, whose values are read as plain text."""
 
 
 Loader.add_multi_constructor("!", lambda loader, suffix, node: loader.construct_scalar(node))
 
 
 @functools.cache
-def load(path: Path):
-    """Return what a YAML file holds."""
+def load(path: Path) -> Any:
+    """Return the content of a YAML file."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506
 
 
 @functools.cache
 def everything() -> tuple[Path, ...]:
-    """Return every file of the project, without descending into directories that are not its own."""
+    """Return every file of the project."""
     found: list[Path] = []
     for directory, names, leaves in os.walk(ROOT):
         names[:] = [name for name in names if name not in FOREIGN]
@@ -64,7 +63,7 @@ def files(*globs: str) -> tuple[Path, ...]:
 
 
 def short(path: Path) -> str:
-    """Return a path as a person names it."""
+    """Return a path relative to the root of the project."""
     return str(path.relative_to(ROOT))
 
 
@@ -99,7 +98,7 @@ def tasks_of(items: list) -> list[dict]:
 
 
 def every_task() -> list[tuple[str, dict]]:
-    """Return every task of the project with the file it stands in: roles, playbooks, molecule."""
+    """Return every task of the project with its file: roles, playbooks, molecule."""
     found = []
     for path in files("roles/*/tasks/**/*.yml", "roles/*/handlers/*.yml"):
         found += [(short(path), task) for task in tasks_of(load(path))]
@@ -119,7 +118,7 @@ def secret_names() -> list[str]:
 SECRETS = {name: f"placeholder-{name}" for name in secret_names()}
 RELEASES = role_data("cloud", "vars")["cloud_releases"]
 SERVICES = role_data("nova", "vars")["nova_service_catalog"]
-# What a host with four processors on which KVM does not work says of itself.
+# Facts of a host with four processors on which KVM does not work.
 FACTS = {
     "cpus": 4,
     "memory_mb": 8000,
@@ -135,7 +134,7 @@ FACTS = {
 
 
 class Shape(NamedTuple):
-    """A host, and the cloud that it is in."""
+    """A host and its cloud."""
 
     host: str
     groups: dict
@@ -146,8 +145,8 @@ class Shape(NamedTuple):
 
 def groups(controllers: list, computes: list, platform: list | None = None) -> dict:
     """Return the groups of an inventory; the platform services run on the controllers unless others are named."""
-    theirs = controllers if platform is None else platform
-    return {"nova_controllers": controllers, "nova_computes": computes, **{name: theirs for name in PLATFORM}}
+    hosts = controllers if platform is None else platform
+    return {"nova_controllers": controllers, "nova_computes": computes, **{name: hosts for name in PLATFORM}}
 
 
 ADDRESSES = {
@@ -176,15 +175,15 @@ EXTERNAL = {
     "glance": {"url": "http://198.51.100.5:9292"},
     "neutron": {"url": "http://198.51.100.5:9696", "metadata_secret": "placeholder-external-4"},
 }
-THEIR_MESSAGING = {
+NEUTRON_MESSAGING = {
     "address": "198.51.100.6",
     "port": 5672,
     "user": "neutron",
     "password": "placeholder-external-5",
     "vhost": "/",
 }
-# An external Neutron whose agents run on our computes.
-AGENTS = EXTERNAL | {"neutron": EXTERNAL["neutron"] | {"messaging": THEIR_MESSAGING}}
+# An external Neutron whose agents run on the computes of the cloud.
+AGENTS = EXTERNAL | {"neutron": EXTERNAL["neutron"] | {"messaging": NEUTRON_MESSAGING}}
 CONTROLLERS = ["controller1", "controller2", "controller3"]
 SPLIT, NOVA_ONLY = groups(["controller1"], ["compute1"]), groups(["controller1"], ["compute1"], [])
 HYPERCONVERGED, THREE = groups(CONTROLLERS, CONTROLLERS[1:]), groups(CONTROLLERS, ["compute1"])
@@ -204,7 +203,7 @@ SHAPES = {
     "hyperconverged-2": Shape("controller2", HYPERCONVERGED),
     "hyperconverged-3": Shape("controller3", HYPERCONVERGED),
 }
-# Shapes that the model and the components know, and that cannot be deployed yet.
+# Shapes that the model and the components support, but a deployment does not yet.
 TLS_SHAPES = {
     "tls-controller": Shape("controller1", THREE, {}, "192.0.2.10", TLS),
     "tls-compute": Shape("compute1", THREE, {}, "192.0.2.10", TLS),
@@ -231,25 +230,25 @@ def variables_of(*globs: str) -> dict:
 
 
 def defaults() -> dict:
-    """Return the defaults of the roles, and over them what the example inventory sets."""
+    """Return the defaults of the roles, overridden by the example inventory."""
     return variables_of("roles/*/defaults/main.yml", "roles/*/defaults/main/*.yml") | variables_of(
         "inventory/example/group_vars/all/cloud.yml"
     )
 
 
 def role_variables() -> dict:
-    """Return the variables of the roles, which no inventory can set: test_layout says that none is in `defaults`."""
+    """Return the variables of the roles, which no inventory can set; test_layout checks that `defaults` has none."""
     return variables_of("roles/*/vars/main.yml", "roles/*/vars/main/*.yml")
 
 
 class Plan:
     """The plan of a host: `plan[key]`, its files by path, and the text of each.
 
-    overrides are layers of config_overrides for the whole cloud, each {path: options}, the strongest last; variables
-    are what an operator sets.
+    overrides: layers of config_overrides for the whole cloud, each {path: options}, the strongest last.
+    variables: variables of the operator.
     """
 
-    def __init__(self, shape: str, release: str, overrides: tuple = (), **variables) -> None:
+    def __init__(self, shape: str, release: str, overrides: tuple = (), **variables: Any) -> None:
         self.shape = {**SHAPES, **TLS_SHAPES}[shape]
         self.release = release
         host, external = self.shape.host, self.shape.external
@@ -282,8 +281,8 @@ class Plan:
             "nova_release": release,
         }
 
-    def value(self, name: str):
-        """Return a variable as a task of this host sees it."""
+    def value(self, name: str) -> Any:
+        """Return a variable as a task of this host gets it."""
         load_plugins()
         templar = Templar(loader=DataLoader(), variables=self.variables)
         return templar.template(trust_as_template("{{ " + name + " }}"))
@@ -293,7 +292,7 @@ class Plan:
         """Return the plan."""
         return self.value("deploy_plan")
 
-    def __getitem__(self, key: str):
+    def __getitem__(self, key: str) -> Any:
         return self.parts[key]
 
     @property

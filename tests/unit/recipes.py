@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the recipes of CONTRIBUTING.md come to for made-up things, as edits of files.
+"""The recipes of CONTRIBUTING.md for fictional services, variables and releases, as edits of files.
 
 An edit is (text before which something is put, what is put there); a file that does not exist is its text.
 """

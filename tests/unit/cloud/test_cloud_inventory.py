@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with an inventory, found without Ansible: each problem is a sentence, and all are found at once."""
+"""The check of an inventory, without Ansible: each problem is a sentence, and all are reported together."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def make(groups: dict | None = None, cloud: dict | None = None, hosts: dict | No
 
 
 def problems(*args, **kwargs) -> list[str]:
-    """Return what is wrong with an inventory; a secret is in none of the sentences."""
+    """Return the problems of an inventory; none has a secret in it."""
     found = inventory_problems(make(*args, **kwargs), CATALOGS)
     assert HIDDEN not in "".join(found)
     return found
@@ -114,12 +114,12 @@ def test_a_good_inventory_has_no_problem():
         ),
     ],
 )
-def test_a_bad_variable_of_the_cloud_is_named_once(cloud, sentence):
+def test_a_wrong_variable_of_the_cloud_is_reported_once(cloud, sentence):
     assert problems(cloud=cloud) == [sentence]
 
 
 @pytest.mark.parametrize("name", sorted(NAMES["cloud_removed_variables"]))
-def test_a_variable_that_is_no_longer_read_is_refused_with_what_to_set(name):
+def test_a_variable_that_is_no_longer_read_is_refused_with_its_replacement(name):
     assert problems(hosts={"compute2": {name: None}}) == [
         f"compute2: {name} is no longer read: {NAMES['cloud_removed_variables'][name]}"
     ]
@@ -129,11 +129,11 @@ OLD_NAMES = NAMES["cloud_renamed_variables"]
 
 
 @pytest.mark.parametrize("name", sorted(name for name in OLD_NAMES if "." not in name))
-def test_a_variable_that_was_renamed_is_refused_with_its_new_name(name):
+def test_a_renamed_variable_is_refused_with_its_new_name(name):
     assert problems(hosts={"compute2": {name: HIDDEN}}) == [f"compute2: {name} is now {OLD_NAMES[name]}"]
 
 
-def test_a_key_that_was_renamed_is_refused_with_its_new_name_only():
+def test_a_renamed_key_is_refused_with_its_new_name_only():
     account = {"address": "n", "port": 5672, "user": "n", "password": HIDDEN, "vhost": "/"}
     neutron = {"url": "http://n:9696", "metadata_secret": HIDDEN}
     where = {"groups": {"neutron": []}}
@@ -143,31 +143,31 @@ def test_a_key_that_was_renamed_is_refused_with_its_new_name_only():
     assert problems(cloud={"cloud_external": {"neutron": {**neutron, "messaging": account}}}, **where) == []
 
 
-def test_a_wiring_that_is_still_there_is_one_problem():
+def test_a_leftover_wiring_file_is_one_problem():
     assert problems(wiring={"/inventory/group_vars/all/wiring.yml": {"nova_broker", "cloud_broker"}}) == [
         "/inventory/group_vars/all/wiring.yml belongs to an earlier version and still defines 2 variables, "
         "cloud_broker among them; remove it from the inventory: the roles compute their values"
     ]
 
 
-def test_a_sentence_names_the_hosts_that_it_is_about():
+def test_a_problem_names_its_hosts():
     hosts = {"compute1": {"nova_release": "yoda"}, "compute2": {"management_address": ...}}
     assert problems(hosts=hosts) == [
         "compute1: nova_release is yoda; choose one of zed, epoxy",
-        "compute2: management_address is not set: Address of a host - where its services listen and where the others "
+        "compute2: management_address is not set: Address of a host, on which its services listen and other hosts "
         "reach it",
         "nova_release is not the same on every host: epoxy on controller1 and yoda on compute1; set it once, for the "
         "group all",
     ]
 
 
-def test_many_hosts_are_counted():
+def test_of_many_hosts_only_the_first_are_named():
     hosts = {f"c{number}": {} for number in range(9)}
     found = inventory_problems(Inventory({"nova_controllers": ["a"]}, {"a": good(), **hosts}), CATALOGS)
     assert "c0, c1, c2, c3, c4 and 4 more: nova_release is not set" in "\n".join(found)
 
 
-def test_nova_services_are_checked_where_a_host_has_its_own():
+def test_nova_services_of_a_single_host_are_checked():
     found = problems(hosts={"compute2": {"nova_controller_services": ["frobnicator"]}})
     assert [sentence.split(";")[0] for sentence in found] == ["compute2: nova_controller_services has frobnicator"]
 
@@ -194,7 +194,7 @@ def test_a_group_may_be_empty_where_cloud_external_has_the_service():
     assert problems(groups={"glance": []}, cloud={"cloud_external": {"glance": {"url": "http://g:9292"}}}) == []
 
 
-def test_a_service_is_either_ours_or_yours():
+def test_a_service_is_deployed_or_external_not_both():
     assert problems(cloud={"cloud_external": {"glance": {"url": "http://g:9292"}}}) == [
         "glance has hosts (controller1), but cloud_external.glance is set too; empty the group, or remove it from "
         "cloud_external"
@@ -215,7 +215,7 @@ def test_an_address_belongs_to_one_host():
     ]
 
 
-def test_the_interface_is_needed_where_an_agent_of_neutron_runs():
+def test_the_provider_interface_is_required_where_an_agent_of_neutron_runs():
     sentence = (
         "provider_interface is not set: an agent of Neutron runs here; name the interface on the provider network"
     )
@@ -230,7 +230,7 @@ def test_the_interface_is_needed_where_an_agent_of_neutron_runs():
     ]
 
 
-def test_an_error_of_a_template_is_a_sentence_and_not_a_missing_variable():
+def test_a_failed_template_is_a_problem_and_not_a_missing_variable():
     errors = {"compute1": {"management_address": "'vault_x' is undefined"}}
     hosts = {"compute1": {"management_address": ...}}
     assert problems(hosts=hosts, errors=errors) == [
@@ -238,7 +238,7 @@ def test_an_error_of_a_template_is_a_sentence_and_not_a_missing_variable():
     ]
 
 
-def test_services_are_not_called_missing_where_cloud_external_could_not_be_rendered():
+def test_services_are_not_reported_as_missing_where_cloud_external_cannot_be_rendered():
     errors = {host: {"cloud_external": "'vault_x' is undefined"} for host in ("controller1", "compute1", "compute2")}
     assert problems(groups={"glance": []}, cloud={"cloud_external": ...}, errors=errors) == [
         "cloud_external cannot be rendered: 'vault_x' is undefined"
@@ -253,12 +253,12 @@ MARIADB = {"address": "m", "port": 3306, "admin_user": "root", "admin_password":
     [
         ({**MARIADB, "port": HIDDEN}, ["port", "unable to convert to int"]),
         (HIDDEN, ["cloud_external.mariadb is ********; it must be of type dict"]),
-        ({**MARIADB, "pasword": HIDDEN}, ["mariadb.pasword", "Supported parameters include"]),
+        ({**MARIADB, "passphrase": HIDDEN}, ["mariadb.passphrase", "Supported parameters include"]),
         ({key: MARIADB[key] for key in MARIADB if key != "port"}, ["missing required arguments: port found in"]),
         ({**MARIADB, "port": {"x": HIDDEN}}, ["port", "unable to convert to int"]),
     ],
 )
-def test_a_bad_part_of_cloud_external_is_named_without_a_secret(given, words):
+def test_a_wrong_part_of_cloud_external_is_reported_without_a_secret(given, words):
     found = problems(groups={"mariadb": []}, cloud={"cloud_external": {"mariadb": given}})
     assert len(found) == 1
     assert [word for word in ["cloud_external", *words] if word not in found[0]] == []
@@ -304,12 +304,12 @@ def test_overrides_of_the_right_shape_pass():
         ),
     ],
 )
-def test_overrides_of_another_shape_are_named_with_their_source(files, sentence):
+def test_overrides_of_a_wrong_shape_are_reported_with_their_source(files, sentence):
     twice = [layer(files), copy.deepcopy(layer(files))]
     assert problems(layers=twice) == [f"config_overrides of group rack1 (group_vars/rack1.yml:3): {sentence}"]
 
 
-def test_everything_is_said_at_once():
+def test_all_problems_are_reported_together():
     found = problems(
         groups={"keystone": []},
         cloud={"nova_release": "yoda", "nova_config": None, "nova_api_workers": "many", "nova_service_password": "x"},
@@ -324,7 +324,7 @@ def test_a_null_and_a_value_of_the_host_are_not_compared_with_a_type(value):
     assert option_errors("nova_api_workers", {"type": "int"}, value) == []
 
 
-def test_a_text_is_no_list_and_no_dict_because_roles_take_values_as_they_are():
+def test_a_text_is_neither_a_list_nor_a_dict_because_roles_use_values_unchanged():
     option = project.spec("cloud")["cloud_external"]
     assert option_errors("cloud_external", option, {"memcached": {"addresses": "a:1,b:2"}}) == [
         "cloud_external.memcached.addresses is a:1,b:2; it must be of type list"
@@ -353,7 +353,7 @@ def test_a_secret_in_a_value_of_another_shape_is_hidden():
     assert mask("it is text or texture", {"text", "texture"}) == "it is ******** or ********"
 
 
-def test_an_external_account_whose_password_oslo_messaging_cannot_use_is_named_without_it():
+def test_an_external_password_that_oslo_messaging_cannot_use_is_reported_without_it():
     given = {"address": "q", "port": 5672, "user": "u", "password": "a/b-of-theirs", "vhost": "/"}
     (found,) = problems(groups={"rabbitmq": []}, cloud={"cloud_external": {"rabbitmq": given}})
     assert found.startswith("cloud_external.rabbitmq.password has a slash")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model of a cloud, made without Ansible."""
+"""The model of a cloud, built without Ansible."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def one_controller(address: str = "10.0.0.1") -> dict:
 
 
 def public(cloud: dict) -> dict:
-    """Return the public endpoints; every interface has the same."""
+    """Return the public endpoints, which all interfaces share."""
     assert all(len(set(urls.values())) == 1 and len(urls) == 3 for urls in cloud["endpoints"].values())
     return {name: urls["public"] for name, urls in cloud["endpoints"].items()}
 
@@ -97,7 +97,7 @@ def test_each_service_is_reached_at_the_first_host_of_its_own_group():
 
 
 @pytest.mark.parametrize("empty", [{}, {name: [] for name in PLATFORM}], ids=["groups left out", "groups empty"])
-def test_a_platform_of_the_operator(empty):
+def test_an_external_platform(empty):
     groups = {"nova_controllers": ["cloud-a"], "nova_computes": ["hv1"], **empty}
     cloud = make(groups, {"cloud-a": "10.0.0.1", "hv1": "10.0.0.2"}, external=EXTERNAL)
     assert public(cloud) == {
@@ -128,27 +128,27 @@ def test_a_platform_of_the_operator(empty):
     assert SECRET not in json.dumps(cloud)
 
 
-def test_a_neutron_of_the_operator_has_no_queue_that_nobody_told():
+def test_an_external_neutron_has_no_message_queue_unless_one_is_set():
     groups = {name: ["one"] for name in GROUPS if name != "neutron"}
     cloud = make(groups, {"one": "10.0.0.1"}, external={"neutron": {"url": "http://n:9696", "metadata_secret": SECRET}})
     assert cloud["messaging"]["neutron"] is None
     assert cloud["messaging"]["nova"]["external"] is False
 
 
-def test_our_neutron_uses_the_operators_queue():
+def test_a_deployed_neutron_uses_the_external_message_queue():
     groups = {name: ["one"] for name in GROUPS if name != "rabbitmq"}
     cloud = make(groups, {"one": "10.0.0.1"}, external={"rabbitmq": EXTERNAL["rabbitmq"]})
     assert cloud["messaging"]["neutron"] == cloud["messaging"]["nova"]
     assert cloud["messaging"]["neutron"]["user"] == "cloud"
 
 
-def test_a_group_with_hosts_is_ours_even_if_cloud_external_names_it():
+def test_a_group_with_hosts_is_deployed_even_if_cloud_external_has_the_service():
     cloud = make({name: ["one"] for name in GROUPS}, {"one": "10.0.0.1"}, external=EXTERNAL)
     assert cloud["external"] == []
     assert public(cloud) == public(one_controller())
 
 
-def test_addresses_of_version_6_stand_in_brackets_in_urls_only():
+def test_ipv6_addresses_have_brackets_in_urls_only():
     cloud = one_controller("fd00::1")
     assert public(cloud)["compute"] == "http://[fd00::1]:8774/v2.1"
     assert cloud["novncproxy_url"] == "http://[fd00::1]:6080/vnc_lite.html"

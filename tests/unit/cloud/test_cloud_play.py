@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The role cloud in real plays: Ansible itself reads an inventory in a directory; no host is contacted."""
+"""The role cloud in real plays: Ansible itself reads an inventory from a directory; no host is contacted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPECS = {
 }
 LEVELS = ["all", "group", "host"]
 MARK = "RESULT:"
-# The roles whose variables a play needs; their tasks are left out.
+# Roles that a play includes for their variables; their tasks are skipped.
 PLAY_ROLES = ["cloud_secrets", "openstack_service", *[role for role in ROLES if role != "cloud"]]
 
 
@@ -73,7 +73,7 @@ class Play:
 
 
 def good() -> dict:
-    """Return what cloud.yml and secrets.yml of a good inventory say."""
+    """Return the variables in cloud.yml and secrets.yml of a good inventory."""
     example = project.load(project.ROOT / "inventory/example/group_vars/all/cloud.yml")
     known = {name: value for name, value in example.items() if name in SPECS}
     return {**known, **{name: f"{name}-0123456789" for name in SECRETS}}
@@ -106,7 +106,7 @@ def play(tmp_path) -> Play:
 
 
 def refused(result: tuple[int, str, dict]) -> list[str]:
-    """Return the sentences with which a run was refused."""
+    """Return the problems with which a run was refused."""
     status, output, _ = result
     assert status != 0, output
     assert "Traceback" not in output
@@ -126,7 +126,7 @@ def test_a_good_inventory_gives_each_host_the_model_in_check_mode_too(play):
     assert "0123456789" not in json.dumps(cloud)
 
 
-def test_the_model_is_not_printed_because_overrides_may_hold_secrets(play):
+def test_the_model_is_not_printed_because_overrides_may_have_secrets(play):
     status, output, _ = play.run("-vv", show="1")
     assert status == 0
     assert "8774" not in output
@@ -136,7 +136,7 @@ def test_the_model_is_not_printed_because_overrides_may_hold_secrets(play):
 
 
 def value_of(name: str, option: dict, level: str):
-    """Return a value of a variable that its spec accepts, another one at each level."""
+    """Return a value of a variable that its spec accepts, a different one for each level."""
     number = LEVELS.index(level)
     given = {
         "nova_release": ["zed", "epoxy", "zed"][number],
@@ -194,7 +194,7 @@ def test_the_most_specific_level_wins(name, winners):
 # --- groups and names ---------------------------------------------------------------------------------------------
 
 
-def test_a_group_that_is_left_out_is_an_empty_one(tmp_path):
+def test_a_group_that_is_left_out_is_empty(tmp_path):
     broker = {"address": "q", "port": 5672, "user": "u", "password": "p", "vhost": "/"}
     external = {
         "mariadb": {"address": "m", "port": 3306, "admin_user": "root", "admin_password": "p"},
@@ -220,7 +220,7 @@ def test_a_group_that_is_left_out_is_an_empty_one(tmp_path):
     assert models[0]["external"] == list(project.PLATFORM)
 
 
-def test_a_variable_of_an_earlier_version_is_refused_with_its_new_name(play):
+def test_variables_of_an_earlier_version_are_refused_with_their_new_names(play):
     play.write(
         "host_vars/compute1.yml", {"nova_config": {"DEFAULT": {"debug": True}}, "cloud_broker": {"address": "q"}}
     )
@@ -230,7 +230,7 @@ def test_a_variable_of_an_earlier_version_is_refused_with_its_new_name(play):
     ]
 
 
-def test_a_wiring_that_is_still_linked_is_refused_in_one_sentence(play):
+def test_a_linked_wiring_file_is_refused_in_one_sentence(play):
     old = {
         "cloud_broker": "{{ cloud_external.rabbitmq }}",
         "nova_hypervisor_virt_type": "{{ kvm_preflight_result.recommended_virt_type }}",
@@ -245,7 +245,7 @@ def test_a_wiring_that_is_still_linked_is_refused_in_one_sentence(play):
     ]
 
 
-def test_a_variable_that_cannot_be_rendered_is_one_sentence_of_all(play):
+def test_a_variable_that_cannot_be_rendered_is_reported_with_all_other_problems(play):
     play.write("group_vars/nova_computes.yml", {"nova_api_workers": "{{ nobody_knows }}", "nova_datapath": "x"})
     play.write("host_vars/compute1.yml", {"neutron_rpc_workers": "many"})
     assert refused(play.run()) == [
@@ -254,7 +254,7 @@ def test_a_variable_that_cannot_be_rendered_is_one_sentence_of_all(play):
     ]
 
 
-def test_a_variable_may_be_a_template_of_anything_that_a_task_sees(play):
+def test_a_variable_may_be_a_template_of_any_variable_of_a_task(play):
     host = {
         "management_address": "{{ addresses[inventory_hostname] }}",
         "nova_api_workers": "{{ neutron_rpc_workers }}",
@@ -269,7 +269,7 @@ def test_a_variable_may_be_a_template_of_anything_that_a_task_sees(play):
     assert models["compute1"]["api_address"] == "10.0.0.7"
 
 
-def test_a_value_of_a_vault_is_read(play):
+def test_a_vaulted_value_is_read(play):
     vault = VaultLib([("default", VaultSecret(b"opensesame"))])
     secret = vault.encrypt("long-enough-for-a-secret").decode()
     text = "!vault |\n" + "".join(f"          {line}\n" for line in secret.splitlines())
@@ -371,7 +371,7 @@ def test_a_layer_with_a_template_is_rendered_for_each_host_and_keeps_its_place(l
     assert [layers(cloud, host)[2][2] for host in ("controller1", "compute1")] == ["10.0.0.1", "10.0.0.2"]
 
 
-def test_the_group_that_wins_is_the_one_that_wins_in_ansible(play):
+def test_groups_win_in_the_order_of_ansible(play):
     hosts = two_hosts()
     hosts["all"]["children"]["aaa"] = {"hosts": {"compute1": None}, "vars": {"ansible_group_priority": 10}}
     hosts["all"]["children"]["zzz"] = {"hosts": {"compute1": None}}
@@ -383,7 +383,7 @@ def test_the_group_that_wins_is_the_one_that_wins_in_ansible(play):
     assert (who, cloud["overrides"]["order"]["compute1"]) == ("aaa", ["zzz", "aaa"]), output
 
 
-def test_bad_overrides_are_named_with_file_and_line(layered):
+def test_wrong_overrides_are_reported_with_file_and_line(layered):
     layered.write("group_vars/rack1.yml", {"config_overrides": {"nova.conf": "text"}})
     layered.write("host_vars/compute1.yml", option("{{ nobody_knows }}"))
     place = "config_overrides of group rack1 (inventory/group_vars/rack1.yml:1)"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model of a cloud costs: nothing of it may grow faster than the number of hosts."""
+"""The cost of the model of a cloud: none of it may grow faster than the number of hosts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES = (5, 10, 20)
 
 
 def write_inventory(directory, computes: int) -> str:
-    """Write an inventory whose hosts have variables of their own, some of them templates; return its path."""
+    """Write an inventory whose hosts have their own variables, some of them templates; return its path."""
     groups = {name: {"hosts": {"controller1": None}} for name in project.PLATFORM}
     groups["nova_controllers"] = {"hosts": {"controller1": None}}
     groups["nova_computes"] = {"hosts": {f"compute{number}": None for number in range(computes)}}
@@ -60,7 +60,7 @@ def count(directory, computes: int, monkeypatch) -> collections.Counter:
     loader = DataLoader()
     inventory = InventoryManager(loader, [write_inventory(directory, computes)])
     manager = VariableManager(loader, inventory)
-    HostVars(inventory, manager, loader)  # makes itself known to the manager
+    HostVars(inventory, manager, loader)  # registers itself at the manager
     arguments = {
         "roles": CHECKS["cloud_specified_roles"],
         "releases": {"epoxy": {}},

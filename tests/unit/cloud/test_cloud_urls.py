@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The URLs and option values that the filters make: whatever the password holds, each reader finds it again."""
+"""URLs and option values of the filters: each reader gets the original password, whatever its characters."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def make(addresses: list[str], **more) -> dict:
 
 
 class Oslo(string.Template):
-    """The substitution of oslo.config."""
+    """Expand a text as oslo.config does."""
 
     idpattern = r"[_a-z][\._a-z0-9]*"
 
 
 def read_by_oslo(line: str) -> str:
-    """Return what oslo.config (iniparser, then ConfigOpts._substitute) makes of the text after the equals sign."""
+    """Return the value that oslo.config (iniparser, then ConfigOpts._substitute) reads after the equals sign."""
     value = line.rstrip().strip()
     if value and value[0] == value[-1] and value.startswith(('"', "'")):
         value = value[1:-1]
@@ -46,11 +46,11 @@ def read_by_oslo(line: str) -> str:
 @pytest.mark.parametrize(
     "text", [*PASSWORDS, "", '"', "'", " a", "a\t", "'a'", '"a', "$", "$$", "\\$", "\\$$", "\\\\$"]
 )
-def test_oslo_config_reads_the_text_that_was_meant(text):
+def test_oslo_config_reads_the_original_text(text):
     assert read_by_oslo(urls.oslo_value(text)) == text
 
 
-def test_a_plain_text_is_written_as_it_is():
+def test_a_plain_text_is_written_unchanged():
     assert urls.oslo_value("s3cr3t%@") == "s3cr3t%@"
     assert urls.oslo_value("a$b") == "a$$b"
 
@@ -74,7 +74,7 @@ def test_a_database_url_names_the_authority_with_tls():
 
 
 def parse_hosts(url: str) -> list[tuple]:
-    """Return user, password, host and port of each broker, split as oslo.messaging splits them."""
+    """Return user, password, host and port of each RabbitMQ host, split as oslo.messaging splits them."""
     found = []
     for part in urlparse(url).netloc.split(","):
         one = urlparse(f"rabbit://{part}")
@@ -84,7 +84,7 @@ def parse_hosts(url: str) -> list[tuple]:
 
 @pytest.mark.parametrize("password", PASSWORDS)
 @pytest.mark.parametrize("addresses", ADDRESSES.values(), ids=ADDRESSES)
-def test_a_transport_url_names_each_broker_with_the_account(addresses, password):
+def test_a_transport_url_has_the_account_at_each_host(addresses, password):
     url = urls.transport_url(make(addresses), "nova", password)
     assert parse_hosts(url) == [("nova", urls.rabbitmq_password(password), address, 5672) for address in addresses]
     assert urlparse(url).path == "/"
@@ -130,18 +130,18 @@ def test_the_password_of_an_external_account_wins():
     }
 
 
-def test_an_external_account_of_a_service_of_ours_is_not_read():
+def test_an_external_account_of_a_deployed_service_is_not_read():
     cloud = make(["10.0.0.1"], external=EXTERNAL)
     assert urls.transport_url(cloud, "nova", "ours", EXTERNAL) == "rabbit://nova:ours@10.0.0.1:5672/"
     assert urls.admin_auth(cloud, "ours", EXTERNAL)["password"] == "ours"
 
 
-def test_an_external_password_that_is_missing_is_named():
+def test_a_missing_external_password_is_reported():
     with pytest.raises(ValueError, match=r"cloud_external\.neutron\.messaging\.password is missing"):
         urls.transport_url(make_external(), "neutron", "ours", {})
 
 
-def test_a_service_without_a_queue_is_named():
+def test_a_service_without_a_queue_is_reported():
     cloud = make_external()
     cloud["messaging"]["neutron"] = None
     with pytest.raises(ValueError, match="neutron has no message queue"):
@@ -171,7 +171,7 @@ def test_a_service_logs_in_with_the_options_of_keystoneauth():
 
 
 def filled_by_nova(template: str, url: str) -> str:
-    """Return a template of a cell as nova/objects/cell_mapping.py fills it, its colon at the port of IPv6 included."""
+    """Return a cell template as nova/objects/cell_mapping.py fills it, with its extra colon at the port of IPv6."""
     parts = urlparse(url)
     known = {name: getattr(parts, name) for name in ("username", "password", "hostname", "port", "scheme", "query")}
     known["path"] = parts.path.lstrip("/")
@@ -188,7 +188,7 @@ def filled_by_nova(template: str, url: str) -> str:
 @pytest.mark.parametrize("tls", [None, {"ca_file": "/etc/ssl/ca.pem"}], ids=["plain", "TLS"])
 @pytest.mark.parametrize("password", PASSWORDS)
 @pytest.mark.parametrize("addresses", ADDRESSES.values(), ids=ADDRESSES)
-def test_nova_fills_the_templates_of_its_cells_to_the_urls_of_its_own_file(addresses, password, tls):
+def test_nova_fills_the_cell_templates_with_the_urls_of_its_own_file(addresses, password, tls):
     cloud = make(addresses, tls=tls)
     templates = urls.cell_templates(cloud)
     transport = urls.transport_url(cloud, "nova", password)
@@ -198,7 +198,7 @@ def test_nova_fills_the_templates_of_its_cells_to_the_urls_of_its_own_file(addre
     assert filled_by_nova(templates["cell0"], own) == urls.database_url(cloud, "nova", password, "nova_cell0")
 
 
-def test_the_templates_of_the_simplest_cloud_are_those_that_cells_already_have():
+def test_the_cell_templates_of_the_simplest_cloud_did_not_change():
     assert urls.cell_templates(make(["10.0.0.1"])) == {
         "cell0": "{scheme}://{username}:{password}@{hostname}:{port}/nova_cell0",
         "database": "{scheme}://{username}:{password}@{hostname}:{port}/nova",
@@ -206,14 +206,14 @@ def test_the_templates_of_the_simplest_cloud_are_those_that_cells_already_have()
     }
 
 
-def test_an_address_of_version_6_gets_brackets_once():
+def test_an_ipv6_address_gets_brackets_once():
     assert urls.host_port("fd00::1", 80) == urls.host_port("[fd00::1]", "80") == "[fd00::1]:80"
     assert urls.host_port("controller.example", 80) == "controller.example:80"
 
 
 @pytest.mark.parametrize("password", ["plain", "with/slash", "a/b@c:d%e/"])
-def test_a_password_of_rabbitmq_survives_the_url_that_oslo_messaging_makes(password):
-    """oslo.messaging unquotes the password of its URL, and quotes it again for kombu, which leaves a slash as it is."""
+def test_a_password_of_rabbitmq_survives_the_url_of_oslo_messaging(password):
+    """oslo.messaging unquotes the password of its URL, and quotes it again for kombu, but not a slash."""
     account = urls.rabbitmq_password(password)
     cloud = {"messaging": {"nova": {"hosts": [{"host": "fd00::1", "port": 5672}], "vhost": "/", "user": "nova",
                                     "external": False, "account": []}}}  # fmt: skip
@@ -223,7 +223,7 @@ def test_a_password_of_rabbitmq_survives_the_url_that_oslo_messaging_makes(passw
     assert (unquote(for_kombu.password), for_kombu.port) == (account, 5672)
 
 
-def test_the_database_url_of_keystone_holds_no_percent_sign():
+def test_the_database_url_of_keystone_has_no_percent_sign():
     cloud = {"database": {"host": "fd00::1", "port": 3306, "external": False}, "ca_file": None}
     options = urls.database_options(cloud, "keystone", "a%b@c/d", "keystone")
     assert "%" not in options["connection"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogs (releases, services, hypervisors, mechanisms) and the plans that are made of them."""
+"""The catalogs (releases, services, hypervisors, mechanisms) and the plans made from them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def release(request):
 
 @pytest.fixture(params=list(SHAPES))
 def plan(request, release):
-    """The plan of each kind of host, for each release."""
+    """Return the plan of each kind of host, for each release."""
     return plan_of(request.param, release)
 
 
 @pytest.fixture(params=list(TLS_SHAPES))
 def tls_plan(request, release):
-    """The plan of each kind of host in a cloud with TLS and three controllers."""
+    """Return the plan of each kind of host in a cloud with TLS and three controllers."""
     return plan_of(request.param, release)
 
 
@@ -50,7 +50,7 @@ def text_of(value) -> str:
 
 
 def shape_of(value) -> object:
-    """Names of the fields of a row, those of the rows in it too; what options a release has is its own affair."""
+    """Return the fields of a row, and of the rows in it; options may differ between releases."""
     if not isinstance(value, dict):
         return None
     own = ("options", "application", "api", "metadata")
@@ -64,15 +64,15 @@ def test_every_release_has_the_same_fields():
         assert set(row["nova"]["applications"]) == {name for name, service in DEPLOYED.items() if "uwsgi" in service}
 
 
-def test_releases_stand_in_their_order_with_the_version_of_their_place():
+def test_releases_are_in_order_with_the_version_of_nova():
     assert len(SERIES) == len(set(SERIES))
     assert list(RELEASES) == sorted(RELEASES, key=SERIES.index)
-    # Liberty, the fourth of the common releases, was Nova 12; each release since then is one more.
+    # Liberty was Nova 12; each release since then adds one.
     for name, row in RELEASES.items():
         assert row["nova"]["version"] == 12 + SERIES.index(name) - SERIES.index("liberty"), name
 
 
-def test_every_release_belongs_to_a_suite_of_its_own():
+def test_every_release_has_its_own_suite():
     suites = [row["suite"] for row in RELEASES.values()]
     assert len(suites) == len(set(suites))
 
@@ -82,7 +82,7 @@ def test_every_release_has_the_list_of_its_options():
     assert lists == set(RELEASES)
 
 
-def test_the_names_of_releases_are_said_in_one_place():
+def test_the_names_of_releases_are_in_one_place():
     for role in project.role_names():
         for name, option in project.spec(role).items():
             assert not set(option.get("choices", [])) & set(RELEASES), f"{role}: {name}"
@@ -107,7 +107,7 @@ def test_every_hypervisor_and_mechanism_has_the_same_fields():
 
 
 def catalog_rows() -> list[tuple[str, str, dict]]:
-    """Every service of every component that is deployed: component, service, row."""
+    """Return component, service and row of every service that is deployed."""
     found = []
     for role in project.role_names():
         data = project.role_data(role, "vars")
@@ -117,31 +117,31 @@ def catalog_rows() -> list[tuple[str, str, dict]]:
     return found
 
 
-def test_there_are_services_to_look_at():
+def test_there_are_services_to_check():
     assert len(catalog_rows()) >= 18
 
 
 @pytest.mark.parametrize(("role", "name", "row"), [pytest.param(*row, id=".".join(row[:2])) for row in catalog_rows()])
-def test_a_row_of_a_service_has_what_a_deployment_needs(role, name, row):
+def test_the_row_of_a_service_has_all_keys_of_a_deployment(role, name, row):
     assert row["packages"]
-    if "unit" not in row:  # a service without a process, such as clients
+    if "unit" not in row:  # no process, as for clients
         return
     assert row["stage"] in ("base", "identity", "api", "agent")
     assert row["files"], "a unit that runs on no file would never be restarted"
     if row["stage"] != "base" and "port" in row:
-        assert "ready" in row, "who connects waits for an answer"
+        assert "ready" in row, "clients wait until the service is ready"
     assert "uwsgi" not in row or "port" in row
 
 
 @pytest.mark.parametrize("name", list(GONE))
-def test_a_service_that_is_gone_says_since_when_and_what_replaced_it(name):
+def test_a_removed_service_has_its_last_release_and_its_replacement(name):
     row = GONE[name]
     assert set(row) == {"removed_after", "replaced_by"}
     assert SERIES.index(row["removed_after"]) < min(SERIES.index(release) for release in RELEASES)
     assert len(row["replaced_by"]) > 20
 
 
-def test_cert_and_consoleauth_went_when_nova_dropped_them():
+def test_cert_and_consoleauth_were_removed_with_the_releases_of_nova():
     assert set(GONE) == {"cert", "consoleauth"}
     # nova 16 (Pike) removed nova-cert, nova 20 (Train) nova-consoleauth.
     assert SERVICES["cert"]["removed_after"] == "ocata"
@@ -158,17 +158,17 @@ def test_the_inventory_is_compared_with_the_services_of_the_catalog():
 
 
 def test_every_key_of_the_schema_is_used_by_a_component():
-    """A key that no row has any more is dead code in component.py."""
+    """A key that no row has is dead code in component.py."""
     texts = "".join(path.read_text(encoding="utf-8") for path in project.files("roles/*/vars/**/*.yml"))
     unused = {key for keys in SCHEMA.values() for key in keys if not re.search(rf"\b{key}:", texts)}
-    # Steps at the end and reloads have no user yet: the recipes of CONTRIBUTING.md walk the first one.
+    # No component uses `finish` and `reload` yet; a recipe of CONTRIBUTING.md uses the first one.
     assert unused <= {"reload", "finish"}, unused
 
 
 # --- the plan of a host -----------------------------------------------------------------------------------------------
 
 
-def test_a_watched_file_is_one_that_is_written_or_packaged(plan):
+def test_a_watched_file_is_written_or_packaged(plan):
     assert units(plan)
     for unit in units(plan):
         for path in unit.get("files", []):
@@ -177,14 +177,14 @@ def test_a_watched_file_is_one_that_is_written_or_packaged(plan):
 
 
 def test_a_service_whose_policy_changes_is_restarted(plan):
-    """It reads new rules by itself, but keeps one that was taken out."""
+    """A service reads new rules by itself, but keeps a removed one."""
     watched = {path for unit in units(plan) for path in unit.get("files", [])}
     policies = {path for path in plan.files if path.endswith("policy.yaml")}
     assert policies <= watched
 
 
-def test_a_service_runs_on_its_files_and_on_its_package(plan):
-    """A new version of a package, or a new file, must restart what runs on it."""
+def test_a_service_watches_its_files_and_its_package(plan):
+    """A new version of a package, or a new file, must restart the services that use it."""
     for unit in plan["identity_units"] + plan["api_units"] + plan["agent_units"]:
         assert [path for path in unit["files"] if path.startswith("/var/lib/dpkg/info/python3-")], unit
         assert [path for path in unit["files"] if path.endswith((".conf", ".ini"))], unit
@@ -229,7 +229,7 @@ def test_no_password_is_on_a_command_line(plan):
         assert "placeholder" not in text_of(step["argv"]), step["argv"]
 
 
-def test_a_compute_holds_no_database_credentials(release):
+def test_a_compute_has_no_database_credentials(release):
     for shape in ("split-compute", "external-compute", "external-compute-agent", "tls-compute"):
         plan = plan_of(shape, release)
         text = text_of(plan.parts)
@@ -253,7 +253,7 @@ def test_every_secret_of_a_cloud_is_used():
     assert [name for name, value in project.SECRETS.items() if value not in text] == []
 
 
-def test_every_secret_of_a_cloud_and_of_its_external_services_is_known_as_one():
+def test_every_secret_of_a_cloud_and_of_its_external_services_is_masked():
     specs = {name: option for role in project.role_names() for name, option in project.spec(role).items()}
     paths = secret_paths({**specs, **dict.fromkeys(project.SECRETS, {"no_log": True})})
     assert {path[0] for path in paths} >= set(project.SECRETS)
@@ -279,7 +279,7 @@ def test_external_services_are_used_and_not_deployed(release):
     assert not plan["messaging_users"]
 
 
-def test_agents_of_an_external_neutron_run_where_it_gave_an_account(release):
+def test_agents_of_an_external_neutron_run_where_its_account_is_set(release):
     plan = plan_of("external-compute-agent", release)
     assert [unit["name"] for unit in plan["agent_units"]] == ["nova-compute", "neutron-openvswitch-agent"]
     url = plan.options(NEUTRON_CONF)["DEFAULT"]["transport_url"]
@@ -294,7 +294,7 @@ def test_an_all_in_one_host_has_the_layers_of_both(release):
     assert options["vnc"]["enabled"] == ["true"]
 
 
-def test_without_a_console_proxy_computes_offer_no_console(release):
+def test_without_a_console_proxy_computes_have_no_console(release):
     services = [name for name in project.defaults()["nova_controller_services"] if name != "novncproxy"]
     plan = Plan("split-compute", release, nova_controller_services=services)
     assert plan.options(NOVA_CONF)["vnc"] == {"enabled": ["false"]}
@@ -318,7 +318,7 @@ def test_a_service_listens_on_the_address_of_its_host(plan):
             assert plan.options(path)["uwsgi"]["http-socket"][0].startswith(f"{address}:"), path
 
 
-def test_remote_calls_are_awaited_wherever_they_are_served(plan):
+def test_queues_are_awaited_on_every_host_that_serves_them(plan):
     """An agent that starts before its server consumes the queue waits until its first call times out."""
     served = {queue["served_by"]: queue["queue"] for queue in plan["queues"]}
     expected = {"nova-conductor": "conductor", "neutron-rpc-server": "q-plugin"}
@@ -326,7 +326,7 @@ def test_remote_calls_are_awaited_wherever_they_are_served(plan):
     assert served == {name: queue for name, queue in expected.items() if name in running}
 
 
-def test_queues_outlive_a_broker(plan):
+def test_queues_survive_the_loss_of_a_rabbitmq_node(plan):
     for path in {NOVA_CONF, NEUTRON_CONF} & set(plan.files):
         assert plan.options(path)["oslo_messaging_rabbit"]["rabbit_quorum_queue"] == ["true"], path
 
@@ -344,7 +344,7 @@ def test_computes_of_two_releases_understand_each_other(plan):
         assert plan.options(NOVA_CONF)["upgrade_levels"] == {"compute": ["auto"]}
 
 
-def test_a_hypervisor_keeps_its_identity_over_a_restart(plan):
+def test_a_hypervisor_keeps_its_identity_after_a_restart(plan):
     expected = any(unit["name"] == "libvirtd" for unit in plan["base_units"])
     assert ("/etc/libvirt/libvirtd.conf" in plan.files) == expected
     if expected:
@@ -378,7 +378,7 @@ def test_every_file_of_a_plan_can_be_rendered(plan):
 # --- what the operator sets -------------------------------------------------------------------------------------------
 
 
-def test_the_operators_options_win_and_null_drops_an_option(release):
+def test_the_operators_options_win_and_null_removes_an_option(release):
     for_all = {NOVA_CONF: {"DEFAULT": {"state_path": "/srv", "log_dir": None}, "filter_scheduler": {"x": ["a", "b"]}}}
     for_host = {NOVA_CONF: {"DEFAULT": {"state_path": "/mnt"}}}
     options = Plan("split-compute", release, (for_all, for_host)).options(NOVA_CONF)
@@ -388,9 +388,9 @@ def test_the_operators_options_win_and_null_drops_an_option(release):
 
 
 @pytest.mark.parametrize("workers", [(4, 8), (8, 4), (4, 4), (2, 2)])
-def test_the_last_layer_wins_also_where_it_equals_an_earlier_one(workers, release):
+def test_the_last_layer_wins_even_if_it_equals_an_earlier_one(workers, release):
     layers = tuple({NOVA_CONF: {"conductor": {"workers": number}}} for number in workers)
-    # 4 is what the roles set on this host, by its processors.
+    # The roles set 4 on this host, from its processors.
     plan = Plan("split-controller", release, layers)
     assert plan.options(NOVA_CONF)["conductor"]["workers"] == [str(workers[-1])]
     again = Plan("split-controller", release, (*layers, *layers[:1]))
@@ -480,7 +480,7 @@ def test_the_operators_console_url_reaches_every_compute(release):
     assert plan.options(NOVA_CONF)["vnc"]["novncproxy_base_url"] == ["https://cloud.example/vnc_lite.html"]
 
 
-def test_the_operators_hypervisor_wins_over_what_the_host_says():
+def test_the_operators_virt_type_wins_over_the_facts_of_the_host():
     given = {"nova_hypervisor_virt_type": "kvm", "nova_hypervisor_cpu_mode": "custom"}
     plan = Plan("split-compute", LATEST, **given, nova_hypervisor_cpu_models=["Nehalem", "Haswell"])
     expected = {"virt_type": ["kvm"], "cpu_mode": ["custom"], "cpu_models": ["Nehalem,Haswell"]}
@@ -495,7 +495,7 @@ def test_the_operators_policy_of_kvm_is_added_to_that_of_the_release():
 # --- what exists once in a cloud --------------------------------------------------------------------------------------
 
 
-def test_hyperconverged_hosts_make_once_what_exists_once(release):
+def test_hyperconverged_hosts_make_singletons_once(release):
     hosts = {name: plan_of(name, release) for name in SHAPES if name.startswith("hyperconverged-")}
     assert len(hosts) == 3
     for key in ("databases", "messaging_users", "schema", "identity", "cells"):
@@ -520,12 +520,12 @@ def test_a_further_controller_is_the_second_one_with_another_address(release):
 # --- a cloud with TLS and three controllers ---------------------------------------------------------------------------
 
 
-def test_no_url_of_a_cloud_with_tls_is_of_plain_http(tls_plan):
+def test_a_cloud_with_tls_has_no_plain_http_url(tls_plan):
     assert "http://" not in text_of([tls_plan.parts, tls_plan.cloud])
     assert "http-socket" not in text_of(tls_plan["files"])
 
 
-def test_who_connects_by_tls_checks_the_certificate(tls_plan):
+def test_clients_verify_the_certificate(tls_plan):
     authority = tls_plan.shape.tls["ca_file"]
     clients = 0
     for path, entry in tls_plan.files.items():
@@ -572,17 +572,17 @@ def test_three_controllers_are_named_wherever_hosts_are(release):
 
 
 def acting_stages() -> list[str]:
-    """The stages that the tasks of a deployment name, in their order."""
+    """Return the stages of the tasks of a deployment, in their order."""
     tasks = [*project.tasks_of(project.load(project.ROOT / "roles/deploy/tasks/main.yml"))]
     tasks += project.tasks_of(project.load(project.ROOT / "roles/deploy/tasks/cells.yml"))
     return [stage for task in tasks for stage in task.get("host_state", {}).get("stages", [])]
 
 
-def test_the_tasks_of_a_deployment_are_all_stages_in_their_order():
+def test_the_tasks_of_a_deployment_have_all_stages_in_order():
     assert acting_stages() == list(NAMES)
 
 
-def test_agents_start_when_apis_and_remote_calls_are_answered():
+def test_agents_start_after_apis_and_queues_are_ready():
     order = acting_stages()
     assert order.index("agent_units") > max(order.index(name) for name in ("api_units", "api_endpoints", "queues"))
     assert order.index("api_units") > order.index("identity") > order.index("identity_endpoints")

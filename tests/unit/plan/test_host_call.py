@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control side of host_state: what a host is sent, what its options are checked for, what the report says."""
+"""The control side of host_state: data sent to a host, checks of its options, the report."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ def test_a_compute_is_sent_neither_the_administrator_nor_the_database():
     assert "admin-pw-4711" not in json.dumps(result) and "db-pw-4711" not in json.dumps(result)
 
 
-def test_who_registers_services_makes_databases_or_maps_computes_is_sent_what_that_needs():
+def test_a_stage_is_sent_its_own_arguments():
     plan = {"identity": {"users": [{"name": "nova"}]}, "databases": [{"name": "nova"}], "cells": {"a": "b"}}
     plan["messaging_users"] = [{"name": "nova"}]
     assert {"auth", "region", "database_admin", "messaging_host", "computes"} <= set(sent(plan=plan))
 
 
-def test_of_a_plan_only_the_asked_stages_are_sent():
+def test_only_the_requested_stages_of_a_plan_are_sent():
     assert set(sent(stages=["agent_units"])["plan"]) == {"host", "agent_units"}
 
 
-def test_an_acting_call_reads_the_host_only_where_no_facts_are_given():
+def test_an_acting_call_reads_the_host_only_without_facts():
     assert "facts" in sent() and "host" not in sent() and "kvm" not in sent()
     assert "host" in sent(facts=None)
     assert "facts" not in sent(look=True)
 
 
-def test_of_all_secrets_a_host_learns_those_of_its_plan_however_they_are_spelled():
+def test_a_host_gets_only_the_secrets_of_its_plan_in_any_spelling():
     assert host_call.occurring(SECRETS.values(), PLAN) == ["nova-pw-4711", "sla/sh-4711"]
     assert host_call.occurring(["", None, "nova-pw-4711", "nova-pw-4711"], PLAN) == ["nova-pw-4711"]
     assert host_call.occurring(["in-a-key-1"], [{"x": {"in-a-key-1": 2}}]) == ["in-a-key-1"]
@@ -93,7 +93,7 @@ def test_paths_of_earlier_acting_calls_are_passed_on():
     assert host_call.earlier_paths(variables) == ["/etc/a", "/etc/b"]
 
 
-def test_a_look_checks_the_host_for_what_its_plan_needs():
+def test_a_look_checks_the_requirements_of_the_plan():
     arguments = {"plan": {**PLAN, "ports": {"8774": ["nova-api"]}}, "host": {"suite": "trixie"}}
     assert host_call.checks(arguments["host"], arguments["plan"], {"packages": {"b": "1", "a": "1"}}, 7.0) == {
         "now": 7.0,
@@ -107,7 +107,7 @@ def test_a_look_checks_the_host_for_what_its_plan_needs():
     assert host_call.checks({}, arguments["plan"], None, 7.0) == {}
 
 
-def test_what_is_wrong_with_the_plan_is_a_problem_of_the_look_and_every_file_is_known():
+def test_problems_of_the_plan_are_problems_of_the_look_and_every_file_is_known():
     result = {"problems": ["too little memory"], "facts": {}}
     files = [{"path": "/a", "layers": []}, {"path": "/b", "text": "x"}]
     host_call.add_to_look(result, {"problems": ["/b is not made of options"], "files": files})
@@ -115,7 +115,7 @@ def test_what_is_wrong_with_the_plan_is_a_problem_of_the_look_and_every_file_is_
     assert result["paths"] == ["/a", "/b"]
 
 
-def test_a_callback_tells_what_was_done_to_units():
+def test_the_callback_lists_the_actions_on_units():
     path = project.ROOT / "plugins/callback/phases.py"
     spec = importlib.util.spec_from_file_location("phases", path)
     phases = importlib.util.module_from_spec(spec)
@@ -156,29 +156,29 @@ def check(entries, versions=None, besides=()) -> list:
     return operator_options.problems(entries, LISTED, "epoxy", versions or {}, list(besides))
 
 
-def test_a_mistyped_option_is_named_with_the_layer_that_it_comes_from():
-    cloud = layer("cloud (group all)", {"DEFAULT": {"debugg": True}}, source="group_vars/all/cloud.yml:7")
+def test_a_mistyped_option_is_reported_with_its_layer():
+    cloud = layer("cloud (group all)", {"DEFAULT": {"debuq": True}}, source="group_vars/all/cloud.yml:7")
     host = layer("host c1", {"DEFAULT": {"workerss": 1}})
     (problem,) = check(files(OURS, cloud, host))
-    assert "cloud (group all), group_vars/all/cloud.yml:7: " in problem and "debugg" in problem
+    assert "cloud (group all), group_vars/all/cloud.yml:7: " in problem and "debuq" in problem
     assert "host c1: " in problem and "workerss" in problem and problem.endswith(operator_options.ADVICE)
 
 
-def test_right_options_are_no_problem_and_neither_are_those_of_newer_packages():
+def test_correct_options_and_options_of_newer_packages_are_no_problem():
     assert check(files(OURS, layer("cloud", {"DEFAULT": {"debug": True}}))) == []
-    unknown = files(OURS, layer("cloud", {"DEFAULT": {"debugg": True}}))
-    assert check(unknown, besides=["[DEFAULT] debugg"]) == []
-    assert check(unknown, versions={"python3-nova": "2"}) == [], "the installed packages judge"
+    unknown = files(OURS, layer("cloud", {"DEFAULT": {"debuq": True}}))
+    assert check(unknown, besides=["[DEFAULT] debuq"]) == []
+    assert check(unknown, versions={"python3-nova": "2"}) == [], "the installed packages decide"
     assert len(check(unknown, versions={"python3-nova": "1"})) == 1
 
 
 @pytest.mark.parametrize(
     "entries",
     [
-        files(OURS, layer("ours", {"DEFAULT": {"debugg": 1}}, operator=False)),
+        files(OURS, layer("ours", {"DEFAULT": {"debuq": 1}}, operator=False)),
         files(OURS, layer("cloud", {})),
         files(OURS, layer("cloud", {"x": 1}), format="shell"),
-        files(OURS, layer("cloud", {"DEFAULT": {"debugg": 1}}), validate=[]),
+        files(OURS, layer("cloud", {"DEFAULT": {"debuq": 1}}), validate=[]),
         [{"path": "/etc/x", "text": "x"}],
     ],
 )
@@ -189,7 +189,7 @@ def test_only_files_with_options_of_the_operator_are_checked(entries):
 # --- the report ---------------------------------------------------------------------------------------------------
 
 
-def test_every_problem_of_every_host_is_named_each_line_with_its_host():
+def test_every_problem_of_every_host_is_reported_each_line_with_its_host():
     results = {
         "a": {"problems": ["10 MiB of memory", "These are wrong:\n  - one\n  - two"], "facts": {"hostname": "same"}},
         "b": {"problems": [], "facts": {"hostname": "same"}},
@@ -211,14 +211,14 @@ def test_every_problem_of_every_host_is_named_each_line_with_its_host():
     assert preflight_report.problems({"b": results["b"]}) == []
 
 
-def test_the_table_of_kvm_has_every_compute_and_no_other_host():
+def test_the_kvm_table_has_every_compute_and_no_other_host():
     kvm = {"result": "pass", "cause": "ok", "failed_checks": [], "recommended_virt_type": "kvm", "remedy": ""}
     results = {"controller": {"kvm": None}, "c1": {"kvm": kvm}, "c2": {"unreachable": True}}
     assert preflight_report.kvm_results(results, ["c1", "c2"]) == {"c1": kvm, "c2": {}}
     assert len(kvm_report.table(preflight_report.kvm_results(results, ["c1", "c2"]))) == 3
 
 
-def test_a_release_without_a_list_is_told_once():
+def test_a_release_without_a_list_is_reported_once():
     results = {name: {"unlisted": "gazpacho"} for name in "abc"}
     (line,) = preflight_report.releases_without_list(results)
     assert "no list of the options of gazpacho" in line
@@ -306,7 +306,7 @@ PLAY = """
 
 @pytest.fixture
 def play(tmp_path):
-    """Return play(*arguments): a run of PLAY on two hosts that are this machine."""
+    """Return a function that runs PLAY on two hosts, both on this machine."""
     (tmp_path / "play.yml").write_text(PLAY)
     (tmp_path / "hosts").write_text("one ansible_connection=local\ntwo ansible_connection=local\n")
 
@@ -328,7 +328,7 @@ def play(tmp_path):
     return run
 
 
-def test_a_look_in_a_play_predicts_masks_and_tells_the_callback(play, tmp_path):
+def test_a_look_in_a_play_predicts_masks_and_informs_the_callback(play, tmp_path):
     known = {"package": "python3-nova", "sections": {"DEFAULT": {"workers": "", "note": ""}}}
     listed = {"packages": {"python3-nova": "1"}, "namespaces": {"nosuch.namespace": known}, "auth_plugins": {}}
     (tmp_path / "list.json").write_text(json.dumps(listed))
@@ -348,7 +348,7 @@ def test_a_look_in_a_play_predicts_masks_and_tells_the_callback(play, tmp_path):
     assert tasks["Do what there is nothing of"]["stages"] == {}
 
 
-def test_in_a_run_a_look_changes_nothing_and_the_report_says_what_no_single_host_sees(play, tmp_path):
+def test_a_look_in_a_run_changes_nothing_and_the_report_has_the_problems_between_hosts(play, tmp_path):
     with (tmp_path / "hosts").open("a") as inventory:
         inventory.write("gone ansible_host=127.0.0.1 ansible_port=1 ansible_connection=ssh\n")
     done = play("-e", "{unknown: {/etc/nova/nova.cnf: {}}}")

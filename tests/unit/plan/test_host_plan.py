@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How components become the plan of a host, without Ansible and without the project's roles."""
+"""The plan of a host from its components, without Ansible and without the roles of the project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONF = {"path": "/etc/thing.conf", "mode": "0640", "group": "thing", "layers": "
 
 
 def cloud(**more) -> dict:
-    """Return what host_plan reads of a model."""
+    """Return the keys of a model that host_plan reads."""
     return {
         "groups": GROUPS,
         "release": {"name": "epoxy"},
@@ -54,7 +54,7 @@ def names_of(entry: dict) -> list:
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ({"pakages": []}, "thing: unknown key pakages; known are"),
+        ({"package": []}, "thing: unknown key package; known are"),
         ({"catalog": {"server": {**ROW, "ports": 1}}}, "thing.server: unknown key ports; known are"),
         ({"catalog": {"server": {**ROW, "packages": "thing"}}}, "packages must be a list, not 'thing'"),
         ({"catalog": {"server": {**ROW, "port": "80"}}}, "port must be a number, not '80'"),
@@ -69,13 +69,13 @@ def names_of(entry: dict) -> list:
         ({"catalog": {"server": {**ROW, "prepare": [{"module": "ovs_host", "with": {}}]}}}, "unknown key with"),
     ],
 )
-def test_what_a_component_must_not_declare_is_said_with_its_place(declared, message):
+def test_a_wrong_component_is_reported_with_its_place(declared, message):
     with pytest.raises(ValueError) as caught:
         make({**component(), **declared})
     assert message in str(caught.value)
 
 
-def test_two_files_of_one_path_must_be_the_same():
+def test_two_entries_of_one_path_must_be_the_same():
     first = component(files={"conf": {"path": "/etc/x", "text": "a"}})
     second = component(files={"conf": {"path": "/etc/x", "text": "b"}})
     with pytest.raises(ValueError, match="/etc/x is declared twice, in different ways"):
@@ -95,7 +95,7 @@ def test_services_that_share_a_file_add_their_layers_to_it():
     assert layers.merge(entry["layers"], "shell") == {"": {"A": ["1"], "B": ["2"]}}
 
 
-def test_layers_have_their_order_and_their_source():
+def test_layers_have_an_order_and_a_source():
     override = {
         "name": "cloud (group all)",
         "source": "cloud.yml:3",
@@ -114,7 +114,7 @@ def test_layers_have_their_order_and_their_source():
     assert entry["validate"] == ["thing.release"]
 
 
-def test_overrides_are_those_of_the_cloud_the_groups_and_the_host():
+def test_overrides_come_from_the_cloud_the_groups_and_the_host():
     def layer(name: str) -> dict:
         return {"name": name, "source": name, "files": {"/etc/thing.conf": {"DEFAULT": {"who": name}}}}
 
@@ -139,7 +139,7 @@ def test_layers_of_another_component_come_before_those_of_the_operator():
     assert names_of(entry)[-2:] == ["more", "mine"]
 
 
-def test_what_exists_once_is_made_by_the_first_host_of_the_owners_group():
+def test_singletons_are_made_by_the_first_host_of_the_owning_group():
     once = {
         "databases": [{"name": "thing"}],
         "messaging_users": [{"name": "thing"}],
@@ -167,7 +167,7 @@ def test_databases_are_made_where_the_server_is_or_by_the_owner():
         assert not plan["messaging_users"]
 
 
-def test_a_component_that_is_not_here_is_not_read():
+def test_a_component_without_services_here_is_not_read():
     class Unread(dict):
         def __getitem__(self, key):
             raise AssertionError(f"{key} was read")
@@ -190,7 +190,7 @@ def test_a_unit_that_another_service_runs_is_not_stopped():
     assert [unit["name"] for unit in both["api_units"]] == ["thing", "other"]
 
 
-def test_uwsgi_listens_as_the_cloud_is_reached():
+def test_uwsgi_listens_with_the_scheme_of_the_cloud():
     row = {
         "port": 8000,
         "uwsgi": {"name": "thing-api", "user": "thing", "application": {"module": "x"}, "processes": 2},
@@ -206,7 +206,7 @@ def test_uwsgi_listens_as_the_cloud_is_reached():
     assert "http-socket" not in options
 
 
-def test_a_drop_in_is_written_for_the_stop_time_and_watched_by_the_units_of_its_pattern():
+def test_a_drop_in_has_the_stop_timeout_and_is_watched_by_the_units_of_its_pattern():
     plan = make(component(drop_in="thing-.service"))
     assert [entry["path"] for entry in plan["files"][:2]] == [
         "/etc/systemd/system/thing-.service.d",

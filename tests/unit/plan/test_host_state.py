@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""host_state: which stage gets what, what a look says before a run does it, and what a failure leaves."""
+"""host_state: arguments of the stages, predictions of a look, results after a failure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SPECS = {
 
 
 class Fakes:
-    """Stage modules that do nothing but keep what they were called with; `answers` says what a module returns."""
+    """Stage modules that only keep their arguments; `answers` are the results of the modules."""
 
     def __init__(self) -> None:
         self.calls: list = []
@@ -89,7 +89,7 @@ class Fakes:
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Return stages that do nothing, in place of all real ones."""
+    """Replace all real stages by ones that do nothing, and return them."""
     made = Fakes()
     for name in SPECS:
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.stages.{name}", made.make(name))
@@ -98,7 +98,7 @@ def fakes(monkeypatch):
 
 @pytest.fixture
 def state(run_module, fakes):
-    """Return state(**arguments): the result of the module; the plan is PLAN unless it is given."""
+    """Return a function that returns the result of the module; the plan is PLAN unless it is passed."""
 
     def run(check=False, diff=True, **arguments):
         arguments = {"plan": PLAN, "facts": FACTS, "computes": ["c1"], "auth": {"username": "admin"}, **arguments}
@@ -108,14 +108,14 @@ def state(run_module, fakes):
 
 
 def changing(*names: str) -> dict:
-    """Return answers of modules that changed something."""
+    """Return results of modules that changed something."""
     return {name: {"changed": True} for name in names}
 
 
 # --- order and arguments ------------------------------------------------------------------------------------------
 
 
-def test_all_stages_run_in_their_order_each_with_its_part_of_the_plan(state, fakes):
+def test_all_stages_run_in_order_each_with_its_part_of_the_plan(state, fakes):
     result = state(secrets=[SECRET], changed_paths=["/etc/old"])
     assert result["acted"] == list(NAMES)
     assert fakes.names() == [stage.module or "ovs_host" for stage in STAGES]
@@ -139,23 +139,23 @@ def test_all_stages_run_in_their_order_each_with_its_part_of_the_plan(state, fak
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stage_alone_runs_nothing_else(state, fakes, name):
+def test_a_single_stage_runs_nothing_else(state, fakes, name):
     assert list(state(stages=[name])["stages"]) == [name]
     assert len(fakes.names()) == 1
 
 
-def test_a_stage_that_the_plan_does_not_have_is_not_there(state, fakes):
+def test_a_stage_without_a_key_in_the_plan_is_left_out(state, fakes):
     empty = {"host": "c1", "packages": [], "debconf": ["x"], "identity": {"users": [], "services": []}, "cells": {}}
     assert state(plan=empty)["stages"] == {}
     assert state(plan={"cells": PLAN["cells"]}, computes=[])["stages"] == {}
     assert fakes.calls == []
 
 
-def test_an_unknown_stage_is_named(state):
+def test_an_unknown_stage_is_refused(state):
     assert "stages: base unknown; choose from packages, files" in state(stages=["base", "files"])["msg"]
 
 
-def test_units_learn_the_paths_that_packages_and_files_changed_now_and_before(state, fakes):
+def test_units_get_the_paths_that_packages_and_files_changed_now_and_before(state, fakes):
     fakes.answers["apt_transaction"] = {"changed": True, "changed_paths": ["/var/lib/dpkg/info/a.list"]}
     fakes.answers["config_files"] = {"changed": True, "changed_paths": ["/etc/a.conf", "/etc/old"]}
     result = state(changed_paths=["/etc/old"])
@@ -179,7 +179,7 @@ def test_an_external_database_server_gets_its_login(state, fakes, admin, login):
     assert [params[f"login_{name}"] for name in ("host", "port", "user", "password")] == login
 
 
-def test_the_mark_of_the_operators_layers_stays_here(state, fakes):
+def test_the_mark_of_the_operators_layers_is_not_passed_on(state, fakes):
     layers = [{"name": "ours", "options": {}}, {"name": "cloud", "options": {}, "operator": True}]
     state(plan={"files": [{"path": "/a", "layers": layers}]})
     assert fakes.params("config_files")[0]["files"][0]["layers"][1] == {"name": "cloud", "options": {}}
@@ -194,7 +194,7 @@ def test_values_that_only_the_host_knows_are_decided_from_its_facts(state, fakes
     assert fakes.params("http_ready") == [{"endpoints": [{"url": 3, "name": "kvm"}]}]
 
 
-def test_a_fact_that_no_host_has_is_a_problem_of_the_plan(state, fakes):
+def test_an_unknown_fact_is_a_problem_of_the_plan(state, fakes):
     plan = {"packages": ["a"], "agent_units": [{"name": {"from_host": "nosuch.fact"}}]}
     fakes.answers.update(changing("apt_transaction"))
     result = state(plan=plan, look=True)
@@ -223,7 +223,7 @@ def test_a_look_predicts_all_stages_and_changes_nothing(state, fakes):
     assert sorted(changed) == ["agent_units", "api_units", "base_units", "files", "identity_units"]
 
 
-def test_in_check_mode_a_look_says_what_would_change_and_shows_it(state, fakes):
+def test_a_look_in_check_mode_shows_the_changes(state, fakes):
     shown = {
         "before_header": "/etc/a.conf (file)",
         "after_header": "/etc/a.conf (file)",
@@ -242,12 +242,12 @@ def test_in_check_mode_a_look_says_what_would_change_and_shows_it(state, fakes):
     assert "diff" not in state(look=True, check=True, diff=False)
 
 
-def test_what_does_not_differ_is_not_shown(state, fakes):
+def test_an_empty_difference_is_not_shown(state, fakes):
     fakes.answers["ovs_host"] = {"changed": False, "diff": {"before": "same\n", "after": "same\n"}}
     assert "diff" not in state(look=True)
 
 
-def test_check_mode_without_a_look_acts_on_nothing_either(state, fakes):
+def test_check_mode_without_a_look_changes_nothing_either(state, fakes):
     fakes.answers.update(changing("apt_transaction"))
     result = state(check=True)
     assert result["changed"] and all(check for _name, check, _params in fakes.calls)
@@ -262,7 +262,7 @@ def test_a_look_with_nothing_to_do_is_small(state, fakes):
 
 
 @pytest.mark.parametrize("failing", ["openstack_identity", "crash"])
-def test_what_cannot_be_predicted_before_an_earlier_stage_is_done_is_pending_with_a_note(state, fakes, failing):
+def test_a_stage_that_needs_an_earlier_one_is_pending_with_a_note(state, fakes, failing):
     def crash(_module):
         raise ConnectionError("no route")
 
@@ -286,13 +286,13 @@ def test_the_same_failure_on_a_host_with_nothing_to_do_is_a_problem(state, fakes
 
 
 @pytest.mark.parametrize("name", ["apt_transaction", "config_files"])
-def test_what_packages_or_files_refuse_is_always_a_problem(state, fakes, name):
+def test_a_refusal_of_packages_or_files_is_always_a_problem(state, fakes, name):
     fakes.answers.update(changing("apt_transaction"))
     fakes.answers[name] = {"msg": "this is refused"}
     assert state(look=True)["problems"] == ["this is refused"]
 
 
-def test_what_is_waited_for_is_pending_but_no_change(state, fakes):
+def test_waiting_is_pending_and_not_a_change(state, fakes):
     fakes.answers["http_ready"] = {"not_ready": ["keystone"], "endpoints": [{"name": "keystone"}]}
     fakes.answers["queue_consumers"] = {"unserved": ["conductor"]}
     result = state(look=True, check=True)
@@ -347,14 +347,14 @@ def test_a_host_below_the_policy_is_a_problem_unless_a_run_repairs_it(
     assert fakes.params("kvm_verify") == [{"require": "hardware", "on_failure": "report"}]
 
 
-def test_a_host_without_guests_is_not_asked_for_kvm(state, fakes):
+def test_a_host_without_instances_is_not_checked_for_kvm(state, fakes):
     assert state(look=True)["kvm"] is None and fakes.params("kvm_verify") == []
 
 
 # --- acting -------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_stage_that_fails_ends_the_call_with_its_message_and_what_was_done(state, fakes):
+def test_the_first_failed_stage_ends_the_call_with_its_message_and_the_earlier_results(state, fakes):
     fakes.answers["apt_transaction"] = {"changed": True, "changed_paths": ["/x.list"], "installed": ["a"]}
     fakes.answers["service_databases"] = {"msg": "The server refuses root", "tried": 3}
     result = state()
@@ -366,7 +366,7 @@ def test_the_first_stage_that_fails_ends_the_call_with_its_message_and_what_was_
     assert "rabbitmq_users" not in fakes.names()
 
 
-def test_a_step_that_fails_is_named_and_the_next_is_not_begun(state, fakes):
+def test_a_failed_step_is_named_and_the_next_is_not_started(state, fakes):
     fakes.answers["ovs_host"] = {"msg": "There is no interface"}
     plan = {"prepare": [PLAN["prepare"][0], {"name": "Second", "module": "ovs_host", "args": {}}]}
     result = state(plan=plan)
@@ -387,7 +387,7 @@ def test_a_step_of_an_unknown_module_is_refused(state, name):
     assert len(state(plan=plan, look=True)["problems"]) == 1
 
 
-def test_an_error_in_a_stage_is_reported_with_what_was_done(state, fakes):
+def test_an_exception_in_a_stage_is_reported_with_the_earlier_results(state, fakes):
     def crash(_module):
         raise KeyError("thing")
 
@@ -410,7 +410,7 @@ def test_no_secret_is_in_a_result_in_any_spelling(state, fakes):
     assert [form for form in spelled(SECRET) if form in text] == []
 
 
-def test_what_one_stage_calls_a_secret_no_other_gives_away(state, fakes):
+def test_a_secret_of_one_stage_is_masked_in_the_results_of_all(state, fakes):
     fakes.answers["apt_transaction"] = lambda module: module.no_log_values.add("cell-url-pw-1") or {}
     fakes.answers["ovs_host"] = {"msg": "refused cell-url-pw-1"}
     assert "cell-url-pw-1" not in json.dumps(state())
@@ -433,7 +433,7 @@ def test_no_secret_reaches_the_journal_of_the_target(run_module, fakes, monkeypa
 # --- one process for all ------------------------------------------------------------------------------------------
 
 
-def test_a_stage_finds_the_process_as_the_one_before_found_it(state, fakes, tmp_path):
+def test_each_stage_finds_the_same_process_state(state, fakes, tmp_path):
     def untidy(module):
         seen.append((os.getcwd(), os.environ.get("LEFT"), os.umask(0o077), signal.getsignal(signal.SIGTERM)))
         os.environ["LEFT"] = "behind"
@@ -451,7 +451,7 @@ def test_a_stage_finds_the_process_as_the_one_before_found_it(state, fakes, tmp_
 
 
 def outer() -> SimpleNamespace:
-    """Return what stands around a stage."""
+    """Return the outer module of a stage."""
 
     def run_command(args, **options):
         assert options == {"check_rc": False, "handle_exceptions": False, "cwd": "/"}
@@ -466,7 +466,7 @@ def in_stage(run, spec=None, arguments=None) -> dict:
     return in_process.call(outer(), SimpleNamespace(ARGUMENT_SPEC=spec or {}, run=run), arguments or {}, False)
 
 
-def test_arguments_are_taken_as_ansible_takes_them():
+def test_arguments_are_checked_as_ansible_checks_them():
     taken = []
     arguments = {"units": [{"name": "a", "enabled": "no"}], "timeout": "7"}
     code = SimpleNamespace(ARGUMENT_SPEC=systemd_units.ARGUMENT_SPEC, run=lambda module: taken.append(module.params))
@@ -489,7 +489,7 @@ def test_wrong_arguments_are_a_failure_of_the_stage(arguments, words):
     assert result["failed"] and words in result["msg"]
 
 
-def test_secrets_of_the_arguments_are_learned_by_the_module_around():
+def test_the_outer_module_masks_secrets_of_the_arguments():
     around = outer()
     spec = {"user": {"type": "dict", "options": {"password": {"type": "str", "no_log": True}}}}
     code = SimpleNamespace(ARGUMENT_SPEC=spec, run=lambda module: module.exit_json())
@@ -509,7 +509,7 @@ def test_a_command_that_fails_ends_the_stage_not_the_module(command, message):
     assert result["failed"] and result["msg"] == message
 
 
-def test_an_end_is_no_exception_that_a_stage_could_catch():
+def test_a_stage_cannot_catch_its_own_end():
     def run(module):
         try:
             module.exit_json(changed=True)
@@ -530,7 +530,7 @@ def test_a_signal_still_ends_everything():
 # --- real stages --------------------------------------------------------------------------------------------------
 
 
-def test_a_look_tells_beforehand_what_real_stages_do_and_afterwards_nothing_is_left(run_module, tmp_path):
+def test_a_look_predicts_the_changes_of_real_stages_and_nothing_is_pending_afterwards(run_module, tmp_path):
     plan = {
         "host": "this",
         "files": [

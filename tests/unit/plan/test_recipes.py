@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipes of CONTRIBUTING.md, walked on a copy of the tree."""
+"""The recipes of CONTRIBUTING.md, followed in a copy of the tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recipes import RECIPES
 LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".lab", ".cache", ".ansible", "__pycache__")
 SERVICES = ["api", "metadata", "conductor", "scheduler", "novncproxy", "serialproxy"]
 NOVA_CONF, DEFAULT = "/etc/nova/nova.conf", "/etc/default/nova-consoleproxy"
-# What is asked of the copy: each expression is evaluated there.
+# Expressions that are evaluated in the copy.
 QUESTIONS = {
     "controller": f"Plan('split-controller', 'epoxy', nova_controller_services={SERVICES}).parts",
     "controller without it": "Plan('split-controller', 'epoxy').parts",
@@ -50,7 +50,7 @@ def steps_of(recipe: str) -> list[str]:
 
 
 def edit(path: Path, edits: list | str) -> None:
-    """Make the edits of a file, or a file."""
+    """Edit a file, or create it."""
     if isinstance(edits, str):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(edits, encoding="utf-8")
@@ -66,7 +66,7 @@ def edit(path: Path, edits: list | str) -> None:
 
 
 def run(tree: Path, *command: str) -> str:
-    """Return what a Python program of the copy prints."""
+    """Return the output of a Python program of the copy."""
     done = subprocess.run([sys.executable, *command], cwd=tree, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -74,13 +74,13 @@ def run(tree: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    """A copy of the project in which every recipe was followed."""
+    """Return a copy of the project in which every recipe was followed."""
     copy = tmp_path_factory.mktemp("recipes") / "tree"
     shutil.copytree(project.ROOT, copy, ignore=LEFT_OUT, symlinks=True)
     for recipe, files in RECIPES.items():
         for name in steps_of(recipe):
             edit(copy / name, files[name])
-    # The list of the new release, which `make option-lists` writes from its packages.
+    # `make option-lists` would write the list of the new release from its packages.
     shutil.copy(copy / "roles/option_lists/files/epoxy.json", copy / "roles/option_lists/files/flamingo.json")
     run(copy, "docs/generate.py")
     run(copy, "tests/unit/golden.py", "--write")
@@ -89,7 +89,7 @@ def tree(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tree) -> dict:
-    """What the copy makes: the answers to QUESTIONS."""
+    """Return the values of QUESTIONS in the copy."""
     return json.loads(run(tree, "-c", ASK, json.dumps(QUESTIONS)).splitlines()[-1])
 
 
@@ -98,7 +98,7 @@ def names(units: list) -> list[str]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_steps_of_a_recipe_are_those_that_are_walked_here(recipe):
+def test_the_steps_of_a_recipe_are_followed_here(recipe):
     assert steps_of(recipe) == list(RECIPES[recipe])
     no_need = ("roles/deploy/", "roles/preflight/", "playbooks/")
     assert not [name for name in RECIPES[recipe] if name.startswith(no_need)]
@@ -108,7 +108,7 @@ def test_a_release_is_one_edit():
     assert len(RECIPES["Add a release"]) == 1
 
 
-def test_a_further_service_of_nova_runs_once_and_is_not_stopped(made):
+def test_an_added_service_of_nova_runs_once_and_is_not_stopped(made):
     plan = made["controller"]
     assert names(plan["api_units"]).count("nova-serialproxy") == 1
     assert names(plan["stopped_units"]) == ["nova-spicehtml5proxy"]
@@ -122,7 +122,7 @@ def test_the_file_of_its_package_starts_both_proxies(made):
 
 
 @pytest.mark.parametrize(("shape", "address"), [("split-compute", "192.0.2.21"), ("all-in-one", "192.0.2.11")])
-def test_a_compute_knows_the_further_service(made, shape, address):
+def test_a_compute_knows_the_added_service(made, shape, address):
     section = made[shape]["serial_console"]
     assert section["enabled"] == ["true"]
     assert section["base_url"] == ["ws://192.0.2.11:6083/"]
@@ -130,20 +130,20 @@ def test_a_compute_knows_the_further_service(made, shape, address):
     assert "serial_console" not in made["compute without it"]
 
 
-def test_a_further_variable_reaches_its_file_and_the_documents(tree, made):
+def test_an_added_variable_reaches_its_file_and_the_documents(tree, made):
     assert "image_cache" not in made["compute without it"]
     assert made["variable"]["image_cache"] == {"manager_interval": ["600"]}
     assert "| `nova_image_cache_interval` | int |" in (tree / "docs/variables.md").read_text(encoding="utf-8")
 
 
-def test_a_further_release_is_deployed_like_the_others(tree, made):
+def test_an_added_release_is_deployed_like_the_others(tree, made):
     assert made["release"]["uwsgi"]["module"] == ["nova.wsgi.osapi_compute"]
     assert made["suite"] == "forky"
     assert "| `flamingo` | 32 | forky |" in (tree / "docs/releases.md").read_text(encoding="utf-8")
     assert (tree / "tests/unit/golden/flamingo/split-controller/plan.yml").exists()
 
 
-def test_a_further_component_has_all_its_stages(made):
+def test_an_added_component_has_all_its_stages(made):
     plan = made["dashboard"]
     assert plan["components"][-1] == "dashboard"
     assert "apache2" in names(plan["api_units"])
@@ -161,6 +161,7 @@ def test_the_rules_hold_after_every_recipe(tree):
     names = (
         "plan/test_catalog",
         "repository/test_layout",
+        "repository/test_python",
         "repository/test_documents",
         "plan/test_golden",
         "plan/test_host_plan",

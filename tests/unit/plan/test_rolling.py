@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several controllers restart their API and control services one after the other, each behind its answers.
+"""Several controllers restart their services one after the other, each when the previous one is ready.
 
 Ansible itself runs the tasks of the role deploy on three hosts; in place of host_state, an action notes when it runs.
 """
@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         open(mine, "w").close()
         if "api_units" in stages or "identity_units" in stages:
             time.sleep(0.3)
-        else:  # wait for the others, who are there as soon as this machine lets them
+        else:  # wait for the others, which start as fast as this machine allows
             while sum(name.startswith(f"{stages[0]}.") for name in os.listdir(directory)) < 3:
                 if time.monotonic() > begun + 30:
                     break
@@ -80,7 +80,7 @@ def spans(calls: list, stage: str) -> list:
 
 
 def overlap(rows: list) -> bool:
-    """Tell whether any two calls ran at the same time."""
+    """Return whether any two calls ran at the same time."""
     return any(first[1] > second[0] for first, second in zip(rows, rows[1:]))
 
 
@@ -93,17 +93,17 @@ def test_controllers_restart_their_services_one_after_the_other(calls, stage):
 @pytest.mark.parametrize(
     ("units", "answers"), [("api_units", "api_endpoints"), ("identity_units", "identity_endpoints")]
 )
-def test_a_controller_answers_before_the_next_one_restarts(calls, units, answers):
+def test_a_controller_is_ready_before_the_next_one_restarts(calls, units, answers):
     assert all(answers in stages for stages, *_ in calls if units in stages)
 
 
 @pytest.mark.parametrize("stage", ["packages", "files", "agent_units"])
-def test_what_interrupts_nothing_runs_on_all_hosts_at_once(calls, stage):
+def test_stages_without_an_interruption_run_on_all_hosts_in_parallel(calls, stage):
     assert len(spans(calls, stage)) == 3
     assert overlap(spans(calls, stage))
 
 
-def test_no_stage_begins_before_every_host_has_finished_the_one_before(calls):
+def test_no_stage_starts_before_every_host_has_finished_the_previous_one(calls):
     order = ["packages", "files", "schema", "identity_units", "identity", "api_units", "agent_units"]
     for earlier, later in zip(order, order[1:]):
         assert max(row[1] for row in spans(calls, earlier)) <= spans(calls, later)[0][0], (earlier, later)

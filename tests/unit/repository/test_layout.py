@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house (docs/architecture.md): what a reader may rely on everywhere in this project."""
+"""Rules of the project (docs/architecture.md) for variables, tasks and files; those of Python are in test_python.py."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import re
 
 import project
 import pytest
-import yaml
 from ansible.module_utils.cloud.model import PORTS
 
 ROLES = project.role_names()
 TASKS = project.every_task()
-# Files that may use set_fact, each with its reason; a plan is data, so there is hardly ever one.
+# Files that may use set_fact, each with its reason.
 SET_FACT_ALLOWED: dict[str, str] = {}
-# Variables that the whole cloud shares: the role `cloud` describes them and checks the inventory.
+# Variables of the whole cloud, which the role `cloud` describes and checks.
 OF_THE_CLOUD = set(project.spec("cloud"))
-# What one role hands to others; each is documented in the README of its role.
+# Results of one role for others; the README of the role documents each.
 RESULTS = {"cloud": "cloud", "host_state": "preflight", "deploy_plan": "deploy_plan"}
 RESULTS_OF = {role: name for name, role in RESULTS.items()}
-# Variables of another role that a role reads, each with its reason.
+# Variables of other roles that a role reads, each with its reason.
 READS_OTHERS = {
     "deploy_plan": {
-        r"\w+_component": "puts all of them together",
+        r"\w+_component": "combines all of them",
         "keystone_admin_password": "the account that makes identity objects",
     },
     "cloud": {"nova_service_catalog": "names of services", r"cloud_secrets_\w+": "names of secrets"},
@@ -54,7 +52,7 @@ def as_list(value) -> list:
 
 
 def in_inventory() -> set[str]:
-    """Names that the example inventory sets, as groups' or hosts' variables."""
+    """Return the variables that the example inventory sets, for groups or hosts."""
     paths = [p for p in project.files("inventory/example/group_vars/**/*.yml") if p.name != "secrets.yml"]
     names = {name for path in paths for name in project.load(path)}
     hosts = project.load(project.ROOT / "inventory/example/hosts.yml")["all"]["hosts"]
@@ -70,7 +68,7 @@ def test_every_default_is_described(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_described_variable_comes_from_somewhere(role):
+def test_every_described_variable_has_a_source(role):
     defaults = project.role_data(role, "defaults")
     known = set(defaults) | in_inventory() | set(project.secret_names())
     for name, option in project.spec(role).items():
@@ -79,7 +77,7 @@ def test_every_described_variable_comes_from_somewhere(role):
 
 
 def options_of(options: dict, prefix: str = "") -> list[tuple[str, dict]]:
-    """Every option with its path, sub-options too."""
+    """Return every option with its path, suboptions too."""
     found = []
     for name, option in options.items():
         found += [(prefix + name, option), *options_of(option.get("options", {}), f"{prefix}{name}.")]
@@ -120,11 +118,11 @@ def test_every_variable_that_an_operator_may_set_is_read():
     paths += project.files("plugins/action/*.py")
     words = set(re.findall(r"\w+", " ".join(path.read_text(encoding="utf-8") for path in paths)))
     described = {name for role in ROLES for name in project.spec(role)}
-    assert described - words == set(), "nothing reads them; what an operator sets would be ignored"
+    assert described - words == set(), "nothing reads them; the values of an operator would be ignored"
 
 
-def test_what_a_role_declares_hides_nothing_that_an_operator_sets():
-    """Variables of a role win over an inventory's: one of the same name would ignore the operator without a word."""
+def test_a_variable_of_a_role_hides_none_of_an_operator():
+    """Variables of a role win over an inventory: one of the same name would silently ignore the operator."""
     inputs = {name for role in ROLES for name in [*project.spec(role), *project.role_data(role, "defaults")]}
     inputs |= in_inventory() | set(project.secret_names())
     for role in ROLES:
@@ -132,7 +130,7 @@ def test_what_a_role_declares_hides_nothing_that_an_operator_sets():
 
 
 def expressions(path) -> str:
-    """What Jinja evaluates in a YAML file: what stands in braces, and conditions."""
+    """Return the text that Jinja evaluates in a YAML file: everything in braces, and conditions."""
     found = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", path.read_text(encoding="utf-8"), re.S)
     if "tasks" in path.parts:
         found += [str(line) for task in project.tasks_of(project.load(path)) for line in conditions_of(task)]
@@ -140,13 +138,13 @@ def expressions(path) -> str:
 
 
 def registered(role: str) -> set[str]:
-    """Names that tasks of a role register."""
+    """Return the names that tasks of a role register."""
     paths = project.files(f"roles/{role}/tasks/**/*.yml")
     return {task["register"] for path in paths for task in project.tasks_of(project.load(path)) if "register" in task}
 
 
 def names_of(role: str) -> set[str]:
-    """Every variable of a role: described, defined or registered."""
+    """Return every variable of a role: described, defined or registered."""
     found = {name for kind in ("vars", "defaults") for name in project.role_data(role, kind)}
     return found | set(project.spec(role)) | registered(role)
 
@@ -169,14 +167,14 @@ def test_a_role_reads_only_its_own_variables(role):
     assert used == set(allowed), f"no longer needed in READS_OTHERS: {set(allowed) - used}"
 
 
-def test_results_that_roles_hand_on_are_registered_once():
+def test_results_for_other_roles_are_registered_once():
     for name, owner in RESULTS.items():
         makers = [role for role in ROLES if name in registered(role) | set(project.role_data(role, "vars"))]
         assert makers == [owner], name
 
 
 def data_files() -> tuple:
-    """Return the files that hold what roles declare."""
+    """Return the files with the data of roles."""
     return project.files("roles/*/vars/*.yml", "roles/*/vars/main/*.yml", "roles/*/defaults/**/*.yml")
 
 
@@ -196,7 +194,7 @@ def test_nova_has_few_variables():
 # --- tasks --------------------------------------------------------------------------------------------------------
 
 
-def test_there_are_tasks_to_look_at():
+def test_there_are_tasks_to_check():
     assert len(TASKS) > 20
 
 
@@ -218,7 +216,7 @@ def test_playbooks_have_roles_or_tasks():
             assert not ("roles" in play and "tasks" in play), project.short(path)
 
 
-def test_every_task_says_what_it_does():
+def test_every_task_has_a_name():
     for where, task in TASKS:
         assert re.match(r"[A-Z]", task.get("name", "")), f"{where}: {list(task)}"
         assert not task["name"].endswith("."), f"{where}: {task['name']}"
@@ -260,11 +258,11 @@ def test_roles_have_no_tags():
         assert not (where.startswith("roles/") and "tags" in task), f"{where}: {task['name']}"
 
 
-# --- figures: what was reached is kept -----------------------------------------------------------------------------
+# --- figures that must not get worse -----------------------------------------------------------------------------
 
 
 def yaml_texts() -> list[tuple[str, str]]:
-    """Every YAML text in which Jinja is evaluated: file and text without comments."""
+    """Return file and text without comments of every YAML text in which Jinja is evaluated."""
     paths = project.files("roles/**/*.yml", "playbooks/**/*.yml", "inventory/**/*.yml", "molecule/**/*.yml")
     return [
         (project.short(path), re.sub(r"(?m)^\s*#.*$|\s#\s.*$", "", path.read_text(encoding="utf-8")))
@@ -274,7 +272,7 @@ def yaml_texts() -> list[tuple[str, str]]:
 
 
 def every_expression() -> list[tuple[str, str]]:
-    """Every expression of Jinja: file and text on one line; conditions too."""
+    """Return file and text of every expression of Jinja, conditions too."""
     found = []
     for where, text in yaml_texts():
         found += [(where, " ".join(part.split())) for part in re.findall(r"\{\{.*?\}\}|\{%.*?%\}", text, re.S)]
@@ -284,7 +282,7 @@ def every_expression() -> list[tuple[str, str]]:
 
 
 def conditions_of(task: dict) -> list:
-    """Return the conditions of a task, those that an assertion asks for too."""
+    """Return the conditions of a task, those of an assertion too."""
     found = [line for key in CONDITIONS if key in task for line in as_list(task[key])]
     return found + as_list((argument(task, "assert") or {}).get("that", []))
 
@@ -294,7 +292,7 @@ def filters_of(expression: str) -> int:
     return len(re.findall(r"(?<!\|)\|(?!\|)", re.sub(r"'[^']*'|\"[^\"]*\"", "''", expression)))
 
 
-def test_there_are_expressions_to_look_at():
+def test_there_are_expressions_to_check():
     assert len(every_expression()) > 250
     assert filters_of("{{ a | b | c('|') | d }}") == 3
 
@@ -306,7 +304,7 @@ def test_no_expression_is_a_program():
 
 
 class Walk:
-    """The tasks that a playbook runs: files in the order of the run, how deep they include each other, conditions."""
+    """The tasks that a playbook runs: files in their order, depth of includes, conditions."""
 
     def __init__(self, playbook: str) -> None:
         self.files: list[str] = []
@@ -333,7 +331,7 @@ class Walk:
 
     def file(self, path, depth: int) -> None:
         self.depth = max(self.depth, depth)
-        if project.short(path) not in self.files:  # a role that is entered twice is read once
+        if project.short(path) not in self.files:  # a role that is included twice is read once
             self.files.append(project.short(path))
             self.walk(project.tasks_of(project.load(path)), path.parent, depth)
 
@@ -347,7 +345,7 @@ class Walk:
                 self.file(directory / (included if isinstance(included, str) else included["file"]), depth + 1)
 
 
-def test_a_deployment_is_few_files_few_conditions_and_flat():
+def test_a_deployment_has_few_files_few_conditions_and_is_flat():
     walk = Walk("site.yml")
     tasks = [task for task in walk.tasks if "block" not in task]
     conditions = sum(len(conditions_of(task)) for task in walk.tasks)
@@ -355,47 +353,6 @@ def test_a_deployment_is_few_files_few_conditions_and_flat():
     assert len(walk.files) <= 15, walk.files
     assert walk.depth <= 3
     assert conditions / len(tasks) <= 0.25, f"{conditions} conditions in {len(tasks)} tasks"
-
-
-# --- modules ------------------------------------------------------------------------------------------------------
-
-
-def modules():
-    return project.files("library/*.py", "roles/*/library/*.py")
-
-
-def constants(path) -> dict:
-    """The texts that a Python file assigns at its top level."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-
-
-@pytest.mark.parametrize("path", modules(), ids=project.short)
-def test_a_module_is_documented_and_has_a_check_mode(path):
-    texts = constants(path)
-    for name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
-        assert yaml.safe_load(texts[name]), name
-    documentation = yaml.safe_load(texts["DOCUMENTATION"])
-    assert documentation["module"] == path.stem
-    assert documentation["short_description"] and documentation["description"]
-    code = path.read_text(encoding="utf-8")
-    assert re.search(r"supports_check_mode\s*=\s*True", code)
-    for name, option in documentation.get("options", {}).items():
-        assert option.get("description") and option.get("type"), name
-    assert [example for example in yaml.safe_load(texts["EXAMPLES"]) if path.stem in example]
-
-
-def test_every_module_of_ours_is_known_to_the_linter():
-    known = set(project.load(project.ROOT / ".ansible-lint")["only_builtins_allow_modules"])
-    used = {key for _, task in TASKS for key in task}
-    ours = {path.stem for path in modules()}
-    assert (used & ours) - known == set()
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -429,10 +386,10 @@ def test_every_scenario_has_a_test(path):
             for file in path.parent.rglob("test_*.py")
             for test in re.findall(r"^def test_", file.read_text(), re.M)
         ]
-        assert tests, f"{path.parent.name} proves nothing"
+        assert tests, f"{path.parent.name} tests nothing"
 
 
-def test_python_files_name_their_licence():
+def test_python_files_name_their_license():
     for path in project.files("**/*.py"):
         head = path.read_text(encoding="utf-8").splitlines()[:2]
         assert "# SPDX-License-Identifier: Apache-2.0" in head or not head, project.short(path)
@@ -442,7 +399,7 @@ def test_lines_are_at_most_120_characters_long():
     long = []
     for path in project.files("**/*.py", "**/*.yml", "**/*.md", "**/*.cfg", "**/*.toml", "Makefile", ".ci/*"):
         if project.ROOT / "tests/unit/golden" in path.parents:
-            continue  # it is written as the roles make it
+            continue  # generated by golden.py
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             table_or_link = path.suffix == ".md" and (line.startswith("|") or "](http" in line)
             if len(line) > 120 and not table_or_link:
@@ -466,7 +423,7 @@ def test_locked_requirements_name_no_index():
         assert not re.search(r"^(-i|--\S*(index|find-links)\S*)\s|@ (https?|file):", path.read_text(), re.M)
 
 
-def test_documents_made_from_data_are_current():
+def test_generated_documents_are_current():
     path = project.ROOT / "docs/generate.py"
     module = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("generate", path))
     spec.loader.exec_module(module)
@@ -474,7 +431,7 @@ def test_documents_made_from_data_are_current():
     assert old == [], "run .venv/bin/python docs/generate.py"
 
 
-def test_links_between_documents_lead_somewhere():
+def test_links_between_documents_have_a_target():
     for path in project.files("*.md", "docs/**/*.md", "roles/*/README.md"):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{project.short(path)}: {target}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The search for secrets: every form in which a file holds one is found, and the machine is told none."""
+"""The search for secrets: it finds every spelling of a secret, and its command has none in it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_other_words_are_no_secrets(secrets):
 
 
 @pytest.mark.parametrize("secrets", [PLAIN, SPECIAL], ids=["plain", "special"])
-def test_the_machine_learns_no_secret_from_the_search(secrets):
+def test_the_command_of_the_search_has_no_secret_in_it(secrets):
     command = leaks.words_command(secrets)
     parts = [value[start : start + 6] for value in secrets.values() for start in range(len(value) - 5)]
     assert [part for part in parts if part in command] == []
@@ -68,12 +68,12 @@ def test_plain_secrets_are_searched_for_among_letters_and_digits_only():
     assert leaks.word_pattern(PLAIN) == "[A-Za-z0-9]{33,}"
 
 
-def test_a_hyphen_makes_no_range_of_its_neighbors():
+def test_a_hyphen_does_not_make_a_range_of_its_neighbors():
     assert leaks.word_pattern({"a": "abcdefg+-/h"}) == "[A-Za-z0-9%+/-]{11,}"
 
 
 @pytest.mark.parametrize("characters", ["]^-", "^", "-]", "\\]", "-^"])
-def test_every_character_is_itself_between_brackets(characters, tmp_path):
+def test_every_character_is_literal_between_brackets(characters, tmp_path):
     secrets = {"a": f"abc{characters}def{characters}ghi"}
     (tmp_path / "file").write_text(f"{secrets['a']}\n")
     command = f"{leaks.words_command(secrets)} {tmp_path}/file"
