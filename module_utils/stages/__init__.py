@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of a deployment as functions that host_state calls in process."""
+"""The code of each stage module, shared by the module of the same name and by host_state."""

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kvm_table: what each hypervisor can run, as a table. The work is in module_utils/kvm/kvm_report.py."""
+"""Show the evaluation of KVM on all hosts as a table. The code is in module_utils/kvm/kvm_report.py."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "search_path.py"))
 
-MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
-if MODULE_UTILS not in ansible.module_utils.__path__:  # Ansible offers it to modules only
-    ansible.module_utils.__path__.append(MODULE_UTILS)
-
-from ansible.module_utils.kvm import kvm_report  # noqa: E402  found only on the path that was just added
+from ansible.module_utils.kvm import kvm_report
 
 
 def kvm_table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -25,5 +22,5 @@ class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Callable[..., str]]:
-        """Return it by name."""
+        """Return the filter by name."""
         return {"kvm_table": kvm_table}

@@ -55,7 +55,7 @@ def baseline(lab: Lab, _phases: Path) -> dict:
 
 def ours(lab: Lab, phases: Path) -> dict:
     """Deploy as an operator does, preflight included; the test instance comes after the measurement."""
-    total = lab.playbook("site", "-e", '{"verify_wanted": false}', PHASES_FILE=str(phases))
+    total = lab.playbook("site", "-e", '{"verify_enabled": false}', PHASES_FILE=str(phases))
     return bench_table.grouped(json.loads(phases.read_text(encoding="utf-8"))["tasks"], total)
 
 

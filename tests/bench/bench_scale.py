@@ -201,7 +201,7 @@ def deployed(name: str, root: Path, log: Path) -> Iterator[Lab]:
         say("creating machines and deploying on them")
         lab.playbook("lab")
         lab.playbook("secrets")
-        lab.playbook("site", "-e", '{"verify_wanted": false}')
+        lab.playbook("site", "-e", '{"verify_enabled": false}')
         yield lab
     finally:
         if os.environ.get("BENCH_KEEP") == "1":
@@ -227,7 +227,7 @@ def main() -> None:
             scale = Scale(lab, counts[-1] - 1, directory)
             with scale.stand_ins():
                 say(f"first run on {counts[-1]} computes, which writes the files of the stand-ins; not measured")
-                scale.site(counts[-1], "--forks", "4", "-e", '{"verify_wanted": false}')
+                scale.site(counts[-1], "--forks", "4", "-e", '{"verify_enabled": false}')
                 idle = scale.idle()
                 runs = [scale.measure(count, idle) for _ in range(rounds) for count in counts]
     finally:

@@ -14,8 +14,8 @@ from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
 
-for folder in [ROOT / "module_utils", *sorted(ROOT.glob("roles/*/module_utils"))]:
-    ansible.module_utils.__path__.append(str(folder))
+for directory in [ROOT / "module_utils", *sorted(ROOT.glob("roles/*/module_utils"))]:
+    ansible.module_utils.__path__.append(str(directory))
 
 
 @pytest.fixture

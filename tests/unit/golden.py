@@ -16,7 +16,7 @@ import project
 import yaml
 
 HEAD = "---\n# Written by tests/unit/golden.py.\n# yamllint disable rule:line-length\n"
-FOLDER = project.ROOT / "tests/unit/golden"
+DIRECTORY = project.ROOT / "tests/unit/golden"
 # The third host of the hyperconverged cloud is the second one with another address; test_catalog compares the two.
 SHAPES = [*(shape for shape in project.SHAPES if shape != "hyperconverged-3"), *project.TLS_SHAPES]
 # Files that are shown as the host writes them.
@@ -71,7 +71,7 @@ def documents(release: str, shape: str) -> dict[str, str]:
 def wanted() -> dict[Path, str]:
     """Return every golden file: its path and the text that it should have."""
     return {
-        FOLDER / release / shape / name: text
+        DIRECTORY / release / shape / name: text
         for release in project.RELEASES
         for shape in SHAPES
         for name, text in documents(release, shape).items()
@@ -82,7 +82,7 @@ def main() -> int:
     """Write the golden files, or say which are not current."""
     texts = wanted()
     old = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    extra = [path for path in sorted(FOLDER.rglob("*")) if path.is_file() and path not in texts]
+    extra = [path for path in sorted(DIRECTORY.rglob("*")) if path.is_file() and path not in texts]
     for path in [*old, *extra]:
         print(project.short(path))
         if "--write" in sys.argv[1:]:

@@ -16,7 +16,7 @@ from ansible.plugins.loader import filter_loader, init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
-# Folders that are not the project's: what a run leaves behind, and dependencies.
+# Directories that are not the project's: what a run leaves behind, and dependencies.
 FOREIGN = {".git", ".venv", ".lab", ".cache", ".ansible", ".pytest_cache", ".ruff_cache", "__pycache__"}
 if str(ROOT / "module_utils") not in ansible.module_utils.__path__:  # golden.py runs without pytest
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
@@ -41,17 +41,17 @@ def load(path: Path):
 
 @functools.cache
 def everything() -> tuple[Path, ...]:
-    """Return every file of the project, without descending into folders that are not its own."""
+    """Return every file of the project, without descending into directories that are not its own."""
     found: list[Path] = []
-    for folder, names, leaves in os.walk(ROOT):
+    for directory, names, leaves in os.walk(ROOT):
         names[:] = [name for name in names if name not in FOREIGN]
-        found += [Path(folder, leaf) for leaf in leaves]
+        found += [Path(directory, leaf) for leaf in leaves]
     return tuple(sorted(found))
 
 
 @functools.cache
 def pattern(glob: str) -> re.Pattern:
-    """Return a glob as a regular expression: **/ is any folder or none, * stays within one."""
+    """Return a glob as a regular expression: **/ is any directory or none, * stays within one."""
     known = {"**/": "(?:.*/)?", "*": "[^/]*"}
     return re.compile("".join(known.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*)", glob)))
 
@@ -69,7 +69,7 @@ def short(path: Path) -> str:
 
 
 def role_data(role: str, kind: str) -> dict:
-    """Return the variables of a role's `vars` or `defaults`: one file or the union of a folder's."""
+    """Return the variables of a role's `vars` or `defaults`: one file or the union of a directory's."""
     paths = files(f"roles/{role}/{kind}/main.yml", f"roles/{role}/{kind}/main/*.yml")
     # A link gives a role the defaults of another one, whose variables they are.
     return {key: value for path in paths if not path.is_symlink() for key, value in (load(path) or {}).items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The role cloud in real plays: Ansible itself reads an inventory in a folder; no host is contacted."""
+"""The role cloud in real plays: Ansible itself reads an inventory in a directory; no host is contacted."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ PLAY_ROLES = ["cloud_secrets", "openstack_service", *[role for role in ROLES if 
 
 
 class Play:
-    """An inventory and a playbook in a folder."""
+    """An inventory and a playbook in a directory."""
 
-    def __init__(self, folder: Path, name: str = "") -> None:
-        self.folder = folder / name if name else folder
-        self.inventory = self.folder / "inventory"
+    def __init__(self, directory: Path, name: str = "") -> None:
+        self.directory = directory / name if name else directory
+        self.inventory = self.directory / "inventory"
 
     def write(self, path: str, content) -> None:
-        """Write a file of the inventory, or of the playbook's folder (../)."""
+        """Write a file of the inventory, or of the playbook's directory (../)."""
         file = self.inventory / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
@@ -49,7 +49,7 @@ class Play:
         task = {"name": "Show", "ansible.builtin.debug": {"msg": f"{MARK}{{{{ ({show}) | to_json | b64encode }}}}."}}
         quiet = [{"role": role, "tags": ["quiet"]} for role in roles or ["cloud_secrets", "nova"]]
         play = {"name": "Play", "hosts": "all", "gather_facts": False, "roles": [*quiet, "cloud"], "tasks": [task]}
-        playbook = self.folder / "play.yml"
+        playbook = self.directory / "play.yml"
         playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
         command = [
             str(project.ROOT / ".venv/bin/ansible-playbook"),
@@ -59,9 +59,13 @@ class Play:
             str(playbook),
         ]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(project.ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        environment["ANSIBLE_LOCAL_TEMP"] = str(self.folder / "local")
+        environment["ANSIBLE_LOCAL_TEMP"] = str(self.directory / "local")
         done = subprocess.run(
-            [*command, *arguments], cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [*command, *arguments],
+            cwd=self.directory,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         output = done.stdout.decode()
         shown = re.findall(rf"\[([^\]]+)\] => *\n *msg:[^A-Z]*{MARK}([^.]*)\.", output)
@@ -234,7 +238,7 @@ def test_a_wiring_that_is_still_linked_is_refused_in_one_sentence(play):
     }
     play.write("../wiring.yml", old)
     link = play.inventory / "group_vars/all/wiring.yml"
-    link.symlink_to(play.folder / "wiring.yml")
+    link.symlink_to(play.directory / "wiring.yml")
     assert refused(play.run()) == [
         f"{link} belongs to an earlier version and still defines 3 variables, cloud_broker among them; remove it from "
         "the inventory: the roles compute their values"
@@ -271,13 +275,13 @@ def test_a_value_of_a_vault_is_read(play):
     text = "!vault |\n" + "".join(f"          {line}\n" for line in secret.splitlines())
     override = f"config_overrides:\n  /etc/x:\n    A:\n      b: {text}"
     play.write("group_vars/all/vault.yml", f"nova_service_password: {text}{override}")
-    (play.folder / "password").write_text("opensesame")
-    status, output, models = play.run("--vault-password-file", str(play.folder / "password"))
+    (play.directory / "password").write_text("opensesame")
+    status, output, models = play.run("--vault-password-file", str(play.directory / "password"))
     assert status == 0, output
     own = models["compute1"]["overrides"]["hosts"]["compute1"]
     assert [layer["files"] for layer in own] == [{"/etc/x": {"A": {"b": "long-enough-for-a-secret"}}}]
     play.write("group_vars/all/more.yml", {"nova_database_password": "long-enough-for-a-secret"})
-    assert refused(play.run("--vault-password-file", str(play.folder / "password"))) == [
+    assert refused(play.run("--vault-password-file", str(play.directory / "password"))) == [
         "Secrets with the same value: nova_database_password and nova_service_password; delete all but one from "
         "secrets.yml and run ansible-playbook playbooks/secrets.yml with this inventory"
     ]

@@ -24,7 +24,7 @@ CHECKS = project.load(project.ROOT / "roles/cloud/vars/main/checks.yml")
 SIZES = (5, 10, 20)
 
 
-def write_inventory(folder, computes: int) -> str:
+def write_inventory(directory, computes: int) -> str:
     """Write an inventory whose hosts have variables of their own, some of them templates; return its path."""
     groups = {name: {"hosts": {"controller1": None}} for name in project.PLATFORM}
     groups["nova_controllers"] = {"hosts": {"controller1": None}}
@@ -39,8 +39,8 @@ def write_inventory(folder, computes: int) -> str:
         "config_overrides": {"/etc/x": {"A": {"b": "{{ management_address }}"}}},
     }
     variables.pop("nova_config", None)
-    folder.mkdir()
-    path = folder / "hosts.yml"
+    directory.mkdir()
+    path = directory / "hosts.yml"
     path.write_text(yaml.safe_dump({"all": {"hosts": hosts, "children": groups, "vars": variables}}))
     return str(path)
 
@@ -55,10 +55,10 @@ def counted(function: Callable, calls: collections.Counter) -> Callable:
     return call
 
 
-def count(folder, computes: int, monkeypatch) -> collections.Counter:
+def count(directory, computes: int, monkeypatch) -> collections.Counter:
     """Return how often the action reads variables and renders values, for a number of computes."""
     loader = DataLoader()
-    inventory = InventoryManager(loader, [write_inventory(folder, computes)])
+    inventory = InventoryManager(loader, [write_inventory(directory, computes)])
     manager = VariableManager(loader, inventory)
     HostVars(inventory, manager, loader)  # makes itself known to the manager
     arguments = {

@@ -262,7 +262,7 @@ PLAY = """
     plan:
       host: "{{ inventory_hostname }}"
       files:
-        - path: "{{ folder }}/{{ inventory_hostname }}.conf"
+        - path: "{{ directory }}/{{ inventory_hostname }}.conf"
           owner: "{{ own }}"
           group: "{{ lookup('pipe', 'id -gn') }}"
           validate: [nosuch.namespace]
@@ -275,13 +275,13 @@ PLAY = """
         plan: "{{ plan }}"
         look: true
         auth: {password: "{{ cloud_external.keystone.admin_password }}"}
-        option_list: "{{ folder }}/list.json"
+        option_list: "{{ directory }}/list.json"
         option_release: epoxy
       register: host_state
 
     - name: Report
       preflight_report:
-        directory: "{{ folder }}/reports"
+        directory: "{{ directory }}/reports"
         cloud:
           groups: {nova_computes: [], nova_controllers: [one, two]}
           overrides: {all: [{name: cloud (group all), source: x, files: "{{ unknown | default({}) }}"}]}
@@ -322,7 +322,7 @@ def play(tmp_path):
         ]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(project.ROOT / "ansible.cfg")}
         environment["PHASES_FILE"] = str(tmp_path / "phases.json")
-        command += ["-e", f"folder={tmp_path}", *arguments]
+        command += ["-e", f"directory={tmp_path}", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
 
     return run

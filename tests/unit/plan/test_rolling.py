@@ -21,18 +21,18 @@ from ansible.plugins.action import ActionBase
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
-        stages, folder = self._task.args["stages"], os.environ["CALLS"]
+        stages, directory = self._task.args["stages"], os.environ["CALLS"]
         begun = time.monotonic()
-        mine = os.path.join(folder, f"{stages[0]}.{task_vars['inventory_hostname']}")
+        mine = os.path.join(directory, f"{stages[0]}.{task_vars['inventory_hostname']}")
         open(mine, "w").close()
         if "api_units" in stages or "identity_units" in stages:
             time.sleep(0.3)
         else:  # wait for the others, who are there as soon as this machine lets them
-            while sum(name.startswith(f"{stages[0]}.") for name in os.listdir(folder)) < 3:
+            while sum(name.startswith(f"{stages[0]}.") for name in os.listdir(directory)) < 3:
                 if time.monotonic() > begun + 30:
                     break
                 time.sleep(0.02)
-        with open(os.path.join(folder, "log"), "a") as stream:
+        with open(os.path.join(directory, "log"), "a") as stream:
             stream.write(json.dumps([stages, task_vars["inventory_hostname"], begun, time.monotonic()]) + "\\n")
         return {"changed": True, "acted": stages, "changed_paths": []}
 """
@@ -50,20 +50,20 @@ HOSTS = ["c1", "c2", "c3", "idle"]
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory) -> list:
     """Return (stages, host, begin, end) of each call."""
-    folder = tmp_path_factory.mktemp("rolling")
-    (folder / "actions").mkdir()
-    (folder / "actions/host_state.py").write_text(ACTION, encoding="utf-8")
-    (folder / "play.yml").write_text(PLAY, encoding="utf-8")
-    (folder / "calls").mkdir()
+    directory = tmp_path_factory.mktemp("rolling")
+    (directory / "actions").mkdir()
+    (directory / "actions/host_state.py").write_text(ACTION, encoding="utf-8")
+    (directory / "play.yml").write_text(PLAY, encoding="utf-8")
+    (directory / "calls").mkdir()
     done = subprocess.run(
         [Path(sys.executable).parent / "ansible-playbook", "-i", ",".join(HOSTS) + ",", "-c", "local", "play.yml"],
-        cwd=folder,
+        cwd=directory,
         env={
             **os.environ,
             "ANSIBLE_CONFIG": str(project.ROOT / "ansible.cfg"),
-            "ANSIBLE_ACTION_PLUGINS": f"{folder}/actions",
+            "ANSIBLE_ACTION_PLUGINS": f"{directory}/actions",
             "ANSIBLE_ROLES_PATH": str(project.ROOT / "roles"),
-            "CALLS": f"{folder}/calls",
+            "CALLS": f"{directory}/calls",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -71,7 +71,7 @@ def calls(tmp_path_factory) -> list:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    return [json.loads(line) for line in (folder / "calls/log").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (directory / "calls/log").read_text(encoding="utf-8").splitlines()]
 
 
 def spans(calls: list, stage: str) -> list:

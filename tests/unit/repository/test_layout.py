@@ -327,9 +327,9 @@ class Walk:
                 self.walk(project.tasks_of(play.get(part)), path.parent, 0)
 
     def role(self, name: str, entry: str, depth: int) -> None:
-        folder = project.ROOT / "roles" / name / "tasks"
-        if (folder / f"{entry}.yml").exists():
-            self.file(folder / f"{entry}.yml", depth + 1)
+        directory = project.ROOT / "roles" / name / "tasks"
+        if (directory / f"{entry}.yml").exists():
+            self.file(directory / f"{entry}.yml", depth + 1)
 
     def file(self, path, depth: int) -> None:
         self.depth = max(self.depth, depth)
@@ -337,14 +337,14 @@ class Walk:
             self.files.append(project.short(path))
             self.walk(project.tasks_of(project.load(path)), path.parent, depth)
 
-    def walk(self, tasks: list, folder, depth: int) -> None:
+    def walk(self, tasks: list, directory, depth: int) -> None:
         for task in tasks:
             self.tasks.append(task)
             called, included = argument(task, *ROLE_CALLS), argument(task, *FILE_CALLS)
             if called:
                 self.role(called["name"], called.get("tasks_from", "main"), depth)
             if included:
-                self.file(folder / (included if isinstance(included, str) else included["file"]), depth + 1)
+                self.file(directory / (included if isinstance(included, str) else included["file"]), depth + 1)
 
 
 def test_a_deployment_is_few_files_few_conditions_and_flat():

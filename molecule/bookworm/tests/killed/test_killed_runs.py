@@ -131,7 +131,7 @@ def test_killed_while_packages_are_installed(host, interrupt):
 def test_killed_while_schemas_are_created(host, interrupt):
     """The programs on the machine continue, and the next run finds them running."""
     interrupt(
-        "Bring the schemas and cells up to this release, side by side",
+        "Upgrade the schemas and cells to this release, in parallel",
         f"pgrep --full {PROGRAMS}",
         sessions=False,
     )
