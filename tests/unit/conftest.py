@@ -20,9 +20,9 @@ for directory in [ROOT / "module_utils", *sorted(ROOT.glob("roles/*/module_utils
 
 @pytest.fixture
 def run_module(capsys):
-    """Return run_module(module, args, check=False): the dict that the module gave to exit_json or fail_json.
+    """Return a function that runs a module with arguments and returns its result.
 
-    `module` is an imported module or its name. A failed module is a result with `failed: true`, as Ansible shows it.
+    `module` is an imported module or its name. The result of a failed module has `failed: true`.
     """
 
     def run(module: ModuleType | str, args: dict, check: bool = False, diff: bool = True) -> dict:

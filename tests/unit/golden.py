@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import project
 import yaml
@@ -33,24 +34,26 @@ RENDERED_TLS = {
 
 
 class Dumper(yaml.SafeDumper):
-    """YAML as the linter likes it, without anchors: each value is shown where it is used."""
+    """YAML in the style of the linter, without anchors: each value is shown where it is used."""
 
-    def increase_indent(self, flow=False, indentless=False) -> None:
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent lists in dicts."""
         super().increase_indent(flow, False)
 
-    def ignore_aliases(self, data) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write no anchors."""
         return True
 
 
 def text_node(dumper: Dumper, text: str) -> yaml.ScalarNode:
-    """Return a text as YAML shows it: one of several lines as a block."""
+    """Return the node of a text; several lines become a block."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
 Dumper.add_representer(str, text_node)
 
 
-def as_yaml(value) -> str:
+def as_yaml(value: Any) -> str:
     """Return a value as YAML, its keys in their order."""
     plain = json.loads(json.dumps(value))
     return HEAD + yaml.dump(plain, Dumper=Dumper, sort_keys=False, width=110, allow_unicode=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of layout and catalogue read: files, specs, and the plan of a host as Ansible makes it."""
+"""What the tests of layout and catalog read: files, specs, and the plan of a host as Ansible makes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ansible.module_utils
 import yaml
@@ -34,8 +34,8 @@ Loader.add_multi_constructor("!", lambda loader, suffix, node: loader.construct_
 
 
 @functools.cache
-def load(path: Path):
-    """Return what a YAML file holds."""
+def load(path: Path) -> Any:
+    """Return the data of a YAML file."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506
 
 
@@ -99,7 +99,7 @@ def tasks_of(items: list) -> list[dict]:
 
 
 def every_task() -> list[tuple[str, dict]]:
-    """Return every task of the project with the file it stands in: roles, playbooks, molecule."""
+    """Return every task of the project with its file: roles, playbooks, molecule."""
     found = []
     for path in files("roles/*/tasks/**/*.yml", "roles/*/handlers/*.yml"):
         found += [(short(path), task) for task in tasks_of(load(path))]
@@ -249,7 +249,7 @@ class Plan:
     are what an operator sets.
     """
 
-    def __init__(self, shape: str, release: str, overrides: tuple = (), **variables) -> None:
+    def __init__(self, shape: str, release: str, overrides: tuple = (), **variables: Any) -> None:
         self.shape = {**SHAPES, **TLS_SHAPES}[shape]
         self.release = release
         host, external = self.shape.host, self.shape.external
@@ -282,7 +282,7 @@ class Plan:
             "nova_release": release,
         }
 
-    def value(self, name: str):
+    def value(self, name: str) -> Any:
         """Return a variable as a task of this host sees it."""
         load_plugins()
         templar = Templar(loader=DataLoader(), variables=self.variables)
@@ -293,7 +293,7 @@ class Plan:
         """Return the plan."""
         return self.value("deploy_plan")
 
-    def __getitem__(self, key: str):
+    def __getitem__(self, key: str) -> Any:
         return self.parts[key]
 
     @property

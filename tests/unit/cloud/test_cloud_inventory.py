@@ -154,7 +154,7 @@ def test_a_sentence_names_the_hosts_that_it_is_about():
     hosts = {"compute1": {"nova_release": "yoda"}, "compute2": {"management_address": ...}}
     assert problems(hosts=hosts) == [
         "compute1: nova_release is yoda; choose one of zed, epoxy",
-        "compute2: management_address is not set: Address of a host - where its services listen and where the others "
+        "compute2: management_address is not set: Address of a host, on which its services listen and other hosts "
         "reach it",
         "nova_release is not the same on every host: epoxy on controller1 and yoda on compute1; set it once, for the "
         "group all",
@@ -253,7 +253,7 @@ MARIADB = {"address": "m", "port": 3306, "admin_user": "root", "admin_password":
     [
         ({**MARIADB, "port": HIDDEN}, ["port", "unable to convert to int"]),
         (HIDDEN, ["cloud_external.mariadb is ********; it must be of type dict"]),
-        ({**MARIADB, "pasword": HIDDEN}, ["mariadb.pasword", "Supported parameters include"]),
+        ({**MARIADB, "admin_pass": HIDDEN}, ["mariadb.admin_pass", "Supported parameters include"]),
         ({key: MARIADB[key] for key in MARIADB if key != "port"}, ["missing required arguments: port found in"]),
         ({**MARIADB, "port": {"x": HIDDEN}}, ["port", "unable to convert to int"]),
     ],

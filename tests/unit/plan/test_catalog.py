@@ -28,13 +28,13 @@ def release(request):
 
 @pytest.fixture(params=list(SHAPES))
 def plan(request, release):
-    """The plan of each kind of host, for each release."""
+    """Return the plan of each kind of host, for each release."""
     return plan_of(request.param, release)
 
 
 @pytest.fixture(params=list(TLS_SHAPES))
 def tls_plan(request, release):
-    """The plan of each kind of host in a cloud with TLS and three controllers."""
+    """Return the plan of each kind of host in a cloud with TLS and three controllers."""
     return plan_of(request.param, release)
 
 
@@ -572,7 +572,7 @@ def test_three_controllers_are_named_wherever_hosts_are(release):
 
 
 def acting_stages() -> list[str]:
-    """The stages that the tasks of a deployment name, in their order."""
+    """Return the stages that the tasks of a deployment name, in their order."""
     tasks = [*project.tasks_of(project.load(project.ROOT / "roles/deploy/tasks/main.yml"))]
     tasks += project.tasks_of(project.load(project.ROOT / "roles/deploy/tasks/cells.yml"))
     return [stage for task in tasks for stage in task.get("host_state", {}).get("stages", [])]

@@ -157,28 +157,28 @@ def check(entries, versions=None, besides=()) -> list:
 
 
 def test_a_mistyped_option_is_named_with_the_layer_that_it_comes_from():
-    cloud = layer("cloud (group all)", {"DEFAULT": {"debugg": True}}, source="group_vars/all/cloud.yml:7")
-    host = layer("host c1", {"DEFAULT": {"workerss": 1}})
+    cloud = layer("cloud (group all)", {"DEFAULT": {"debug_": True}}, source="group_vars/all/cloud.yml:7")
+    host = layer("host c1", {"DEFAULT": {"worker_count": 1}})
     (problem,) = check(files(OURS, cloud, host))
-    assert "cloud (group all), group_vars/all/cloud.yml:7: " in problem and "debugg" in problem
-    assert "host c1: " in problem and "workerss" in problem and problem.endswith(operator_options.ADVICE)
+    assert "cloud (group all), group_vars/all/cloud.yml:7: " in problem and "debug_" in problem
+    assert "host c1: " in problem and "worker_count" in problem and problem.endswith(operator_options.ADVICE)
 
 
 def test_right_options_are_no_problem_and_neither_are_those_of_newer_packages():
     assert check(files(OURS, layer("cloud", {"DEFAULT": {"debug": True}}))) == []
-    unknown = files(OURS, layer("cloud", {"DEFAULT": {"debugg": True}}))
-    assert check(unknown, besides=["[DEFAULT] debugg"]) == []
-    assert check(unknown, versions={"python3-nova": "2"}) == [], "the installed packages judge"
+    unknown = files(OURS, layer("cloud", {"DEFAULT": {"debug_": True}}))
+    assert check(unknown, besides=["[DEFAULT] debug_"]) == []
+    assert check(unknown, versions={"python3-nova": "2"}) == [], "the installed packages decide"
     assert len(check(unknown, versions={"python3-nova": "1"})) == 1
 
 
 @pytest.mark.parametrize(
     "entries",
     [
-        files(OURS, layer("ours", {"DEFAULT": {"debugg": 1}}, operator=False)),
+        files(OURS, layer("ours", {"DEFAULT": {"debug_": 1}}, operator=False)),
         files(OURS, layer("cloud", {})),
         files(OURS, layer("cloud", {"x": 1}), format="shell"),
-        files(OURS, layer("cloud", {"DEFAULT": {"debugg": 1}}), validate=[]),
+        files(OURS, layer("cloud", {"DEFAULT": {"debug_": 1}}), validate=[]),
         [{"path": "/etc/x", "text": "x"}],
     ],
 )
@@ -306,7 +306,7 @@ PLAY = """
 
 @pytest.fixture
 def play(tmp_path):
-    """Return play(*arguments): a run of PLAY on two hosts that are this machine."""
+    """Return a function that runs PLAY, with arguments, on two hosts that are this machine."""
     (tmp_path / "play.yml").write_text(PLAY)
     (tmp_path / "hosts").write_text("one ansible_connection=local\ntwo ansible_connection=local\n")
 

@@ -54,7 +54,7 @@ def names_of(entry: dict) -> list:
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ({"pakages": []}, "thing: unknown key pakages; known are"),
+        ({"package_names": []}, "thing: unknown key package_names; known are"),
         ({"catalog": {"server": {**ROW, "ports": 1}}}, "thing.server: unknown key ports; known are"),
         ({"catalog": {"server": {**ROW, "packages": "thing"}}}, "packages must be a list, not 'thing'"),
         ({"catalog": {"server": {**ROW, "port": "80"}}}, "port must be a number, not '80'"),

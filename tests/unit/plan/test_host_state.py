@@ -98,7 +98,7 @@ def fakes(monkeypatch):
 
 @pytest.fixture
 def state(run_module, fakes):
-    """Return state(**arguments): the result of the module; the plan is PLAN unless it is given."""
+    """Return a function that runs the module with arguments; its plan is PLAN by default."""
 
     def run(check=False, diff=True, **arguments):
         arguments = {"plan": PLAN, "facts": FACTS, "computes": ["c1"], "auth": {"username": "admin"}, **arguments}

@@ -74,7 +74,7 @@ def run(tree: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    """A copy of the project in which every recipe was followed."""
+    """Return a copy of the project in which every recipe was followed."""
     copy = tmp_path_factory.mktemp("recipes") / "tree"
     shutil.copytree(project.ROOT, copy, ignore=LEFT_OUT, symlinks=True)
     for recipe, files in RECIPES.items():
@@ -89,7 +89,7 @@ def tree(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tree) -> dict:
-    """What the copy makes: the answers to QUESTIONS."""
+    """Return the answers of the copy to QUESTIONS."""
     return json.loads(run(tree, "-c", ASK, json.dumps(QUESTIONS)).splitlines()[-1])
 
 

@@ -132,7 +132,7 @@ def test_what_a_role_declares_hides_nothing_that_an_operator_sets():
 
 
 def expressions(path) -> str:
-    """What Jinja evaluates in a YAML file: what stands in braces, and conditions."""
+    """Return the Jinja of a YAML file: the text in braces, and conditions."""
     found = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", path.read_text(encoding="utf-8"), re.S)
     if "tasks" in path.parts:
         found += [str(line) for task in project.tasks_of(project.load(path)) for line in conditions_of(task)]
@@ -365,7 +365,7 @@ def modules():
 
 
 def constants(path) -> dict:
-    """The texts that a Python file assigns at its top level."""
+    """Return the texts that a Python file assigns at its top level."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {
         target.id: node.value.value
@@ -429,7 +429,7 @@ def test_every_scenario_has_a_test(path):
             for file in path.parent.rglob("test_*.py")
             for test in re.findall(r"^def test_", file.read_text(), re.M)
         ]
-        assert tests, f"{path.parent.name} proves nothing"
+        assert tests, f"{path.parent.name} tests nothing"
 
 
 def test_python_files_name_their_licence():
