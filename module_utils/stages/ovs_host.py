@@ -24,8 +24,8 @@ def vsctl(module: AnsibleModule, *arguments: str) -> str | None:
         return None
     module.fail_json(
         msg=Message(
-            f"'ovs-vsctl {' '.join(arguments)}' failed: {done.text}. "
-            "Install openvswitch-switch and start it (systemctl status openvswitch-switch)."
+            f"'ovs-vsctl {' '.join(arguments)}' failed ({done.text}); "
+            "install openvswitch-switch and start it (systemctl status openvswitch-switch)"
         )
     )
 

@@ -43,7 +43,8 @@ class Systemd:
         """Return the output of systemctl, which must succeed unless check is false."""
         done = commands.run(["systemctl", "--no-pager", *arguments])
         if check and done.code != 0:
-            self.module.fail_json(msg=Message(f"'systemctl {' '.join(arguments)}' {done.ending}: {done.text}"))
+            command = " ".join(word for word in arguments if not word.startswith("--"))
+            self.module.fail_json(msg=Message(f"'systemctl {command}' {done.ending}: {done.text}"))
         return done.out
 
     def show(self, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -22,7 +22,7 @@ for directory in [ROOT / "module_utils", *sorted(ROOT.glob("roles/*/module_utils
 def run_module(capsys):
     """Return a function that runs a module and returns the dict that it passed to exit_json or fail_json.
 
-    `module` is an imported module or its name. A failed module is a result with `failed: true`, as Ansible shows it.
+    `module` is an imported module or its name. The result of a failed module has `failed: true`.
     """
 
     def run(module: ModuleType | str, args: dict, check: bool = False, diff: bool = True) -> dict:

@@ -198,7 +198,7 @@ INVENTORIES = {
     leave_a_group_out: ["keystone has no host", "cloud_external.keystone"],
     have_no_computes: ["nova_computes has no host"],
     have_three_databases: [
-        "mariadb has 3 hosts (controller1, database2, database3); name one: several need high availability"
+        "mariadb has 3 hosts (controller1, database2, database3); keep one: several would need high availability"
     ],
     share_an_address: ["controller1 and compute1 have the same management_address 10.77.0.11"],
     mistype_an_address: ["management_address 10.77.0.99 is not an address of this host"],

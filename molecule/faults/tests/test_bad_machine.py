@@ -70,17 +70,17 @@ def test_a_port_in_use_is_named_with_the_program_that_uses_it(refusal, spoil, ma
 def test_a_user_who_is_not_root_is_refused(refusal, spoil, inventory):
     spoil(
         "compute1",
-        "useradd --create-home operator && mkdir --mode=700 ~operator/.ssh"
-        " && cp /root/.ssh/authorized_keys ~operator/.ssh/ && chown --recursive operator: ~operator/.ssh",
-        "userdel --force --remove operator 2>/dev/null; ! id operator 2>/dev/null",
+        "useradd --create-home deployer && mkdir --mode=700 ~deployer/.ssh"
+        " && cp /root/.ssh/authorized_keys ~deployer/.ssh/ && chown --recursive deployer: ~deployer/.ssh",
+        "userdel --force --remove deployer 2>/dev/null; ! id deployer 2>/dev/null",
     )
 
-    def log_in_as_operator(known: dict) -> None:
+    def log_in_as_deployer(known: dict) -> None:
         host = known["_meta"]["hostvars"]["compute1"]
-        host.update(ansible_user="operator", ansible_become=False)
+        host.update(ansible_user="deployer", ansible_become=False)
         host["ansible_ssh_common_args"] = "-o ControlPath=none " + host["ansible_ssh_common_args"]  # that one is root's
 
-    said = refusal(inventory=inventory(log_in_as_operator))
+    said = refusal(inventory=inventory(log_in_as_deployer))
     assert "compute1: not root (uid " in said and "ansible_become: true" in said
 
 

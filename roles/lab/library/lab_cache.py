@@ -82,12 +82,10 @@ def find(directory: str, suite: str, write: bool) -> tuple:
     suites = known["suites"] if known.get("sources") == sources else {}
     if suite not in suites:
         architecture = run(["dpkg", "--print-architecture"]).out.strip()
-        suites[suite] = find_mirror(
-            suite, architecture, sources["uris"], lambda uri, name: fetch_release(uri, name, sources["proxy"])
-        )
+        suites[suite] = find_mirror(suite, architecture, uris, lambda uri, name: fetch_release(uri, name, proxy))
         if write:
             atomic_file.write(path, json.dumps({"sources": sources, "suites": suites}, indent=2) + "\n")
-    return suites[suite], sources["proxy"]
+    return suites[suite], proxy
 
 
 def ensure(directory: str, suite: str, check_mode: bool) -> dict:

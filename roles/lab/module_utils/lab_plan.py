@@ -76,10 +76,10 @@ def read_releases(text: str) -> dict:
     unclear = [name for name, row in releases.items() if not row["suite"]]
     if unclear or not any(row["deployable"] for row in releases.values()):
         what = f"has no suite for {', '.join(unclear)}" if unclear else "has no release that can be deployed"
-        text = (
+        text = Message(
             f"The catalog of releases {what}; write each release below cloud_releases, with its suite on its own line."
         )
-        raise PlanError(Message(text))
+        raise PlanError(text)
     return releases
 
 

@@ -42,7 +42,7 @@ def test_another_user_has_its_own_groups_and_no_root():
         (["true"], "no-such-user", "user 'no-such-user' does not exist"),
     ],
 )
-def test_a_missing_command_or_user_asks_for_the_package(argv, user, words):
+def test_the_message_about_a_missing_command_or_user_names_the_package(argv, user, words):
     code, output, _ = commands.run(argv, user=user, merge=True)
     assert code == 127
     assert words in output
@@ -50,7 +50,7 @@ def test_a_missing_command_or_user_asks_for_the_package(argv, user, words):
 
 
 def ends(pid, patience=5):
-    """Whether a process is gone soon: a signal that was sent takes effect when the process is next scheduled."""
+    """Tell whether a process ends soon: a signal takes effect when the process is next scheduled."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
@@ -74,7 +74,7 @@ def test_a_command_that_takes_too_long_is_stopped_with_its_children(tmp_path):
     assert ends(int(pid_file.read_text()))
 
 
-def test_a_command_that_does_not_listen_is_killed(monkeypatch):
+def test_a_command_that_ignores_sigterm_is_killed(monkeypatch):
     monkeypatch.setattr(commands, "GRACE", 0.5)
     argv = ["sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.1; done"]
     code, output, _ = commands.run(argv, user=ME, timeout=1, merge=True)
@@ -82,7 +82,7 @@ def test_a_command_that_does_not_listen_is_killed(monkeypatch):
     assert not Path(f"/proc/{output.split()[0]}").exists()
 
 
-def test_a_child_that_escaped_cannot_hold_the_caller(monkeypatch):
+def test_a_child_in_another_session_does_not_block_the_caller(monkeypatch):
     monkeypatch.setattr(commands, "GRACE", 0.5)
     started = time.monotonic()
     code, output, _ = commands.run(["sh", "-c", "echo begun; setsid sleep 8 & sleep 8"], user=ME, timeout=1, merge=True)

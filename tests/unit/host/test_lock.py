@@ -22,7 +22,7 @@ def test_a_second_run_is_refused_and_the_message_names_the_file(tmp_path):
         pass
 
 
-def test_a_run_waits_as_long_as_it_was_told(tmp_path):
+def test_a_run_waits_until_the_timeout(tmp_path):
     path = str(tmp_path / "lock")
     released = threading.Event()
 
