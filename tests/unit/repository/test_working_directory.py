@@ -97,8 +97,9 @@ def test_a_playbook_runs_from_any_directory_with_the_settings_that_it_needs(chec
 
 
 def test_make_runs_playbooks_with_the_settings_of_the_checkout(checkout):
-    command = ["make", "--eval", "settings: ; @echo $$ANSIBLE_CONFIG", "settings"]
-    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
+    command = ["make", "--no-print-directory", "--eval", "settings: ; @echo $$ANSIBLE_CONFIG", "settings"]
+    ours = ("ANSIBLE_CONFIG", "MAKEFLAGS", "MAKELEVEL")  # of the make that runs the tests
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.strip() == str(checkout / "ansible.cfg")
 
