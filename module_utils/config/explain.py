@@ -145,7 +145,7 @@ def _no_option(plans: Mapping[str, Any], option: str, file: str) -> Message:
     near = [name for name, key in names.items() if option in (key, name.lower())]
     near += [name for name in difflib.get_close_matches(option, names, 5) if name not in near]
     if near:
-        parts.append(f"near names are {', '.join(near)}")
+        parts.append(f"similar names: {', '.join(near)}")
     requested = next((section for section in sections if option.startswith(f"{section}.")), None)
     if requested:
         parts.append(f"section [{requested}] is in {', '.join(sections[requested])}")

@@ -48,8 +48,8 @@ class ActionModule(ActionBase):
         try:
             lines = explain(plans, options["option"], options["file"], sorted(secrets))
         except ValueError as error:
-            end = "" if str(error).endswith("?") else "."
-            raise AnsibleActionFail(Message(f"Nothing to explain: {error}{end}")) from None
+            reason = str(error) if str(error).endswith("?") else f"{error}."
+            raise AnsibleActionFail(Message(f"Nothing to explain: {reason}")) from None
         for line in lines:  # Ansible would wrap the lines of a result
             Display().display(line)
         return {**result, "changed": False, "lines": lines}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.cloud.model import GROUPS, PLATFORM, cloud_model
+from ansible.module_utils.cloud.model import GROUPS, PLATFORM, PORTS, cloud_model
 
 RELEASE = {"name": "epoxy", "suite": "trixie"}
 SECRET = "never-in-the-model"
@@ -175,3 +175,7 @@ def test_three_controllers_with_tls_at_one_client_address():
     hosts = [{"host": addresses[name], "port": 5672} for name in controllers]
     assert cloud["messaging"]["nova"]["hosts"] == cloud["messaging"]["neutron"]["hosts"] == hosts
     assert cloud["memcached"]["servers"] == [f"{addresses[name]}:11211" for name in controllers]
+
+
+def test_no_two_services_have_the_same_port():
+    assert len(set(PORTS.values())) == len(PORTS)
