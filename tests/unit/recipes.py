@@ -31,6 +31,7 @@ SERVICE = {
             "  compute: {vnc: {enabled: false}}\n",
             """\
   serialproxy:
+    DEFAULT: "{{ {'ssl_only': true} | combine(cloud.certificate) if cloud.certificate else {} }}"
     serial_console:
       serialproxy_host: "{{ management_address }}"
       serialproxy_port: "{{ cloud.ports.serialproxy }}"
