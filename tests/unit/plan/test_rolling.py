@@ -36,6 +36,24 @@ class ActionModule(ActionBase):
             stream.write(json.dumps([stages, task_vars["inventory_hostname"], begun, time.monotonic()]) + "\\n")
         return {"changed": True, "acted": stages, "changed_paths": []}
 """
+LOCK = """
+from ansible.plugins.action import ActionBase
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        return {"changed": False}
+"""
+INVENTORY = """
+[all]
+c1
+c2
+c3
+idle
+[nova_controllers]
+c1
+c2
+c3
+"""
 PLAY = """
 - hosts: all
   gather_facts: false
@@ -53,10 +71,12 @@ def calls(tmp_path_factory) -> list:
     directory = tmp_path_factory.mktemp("rolling")
     (directory / "actions").mkdir()
     (directory / "actions/host_state.py").write_text(ACTION, encoding="utf-8")
+    (directory / "actions/run_lock.py").write_text(LOCK, encoding="utf-8")
+    (directory / "hosts").write_text(INVENTORY, encoding="utf-8")
     (directory / "play.yml").write_text(PLAY, encoding="utf-8")
     (directory / "calls").mkdir()
     done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-i", ",".join(HOSTS) + ",", "-c", "local", "play.yml"],
+        [Path(sys.executable).parent / "ansible-playbook", "-i", "hosts", "-c", "local", "play.yml"],
         cwd=directory,
         env={
             **os.environ,
