@@ -37,7 +37,7 @@ def first_run(request, machines):
         cwd=ROOT,
     )
     try:
-        wait_for(lambda: controller.file(LOCK).exists and str(process.pid) in controller.file(LOCK).content_string)
+        wait_for(lambda: f'"pid": {process.pid},' in controller.run(f"cat {LOCK}").stdout)
         yield process
     finally:
         process.kill()
@@ -83,9 +83,8 @@ def test_a_run_that_waits_starts_when_the_first_has_ended(first_run, request, ma
         text=True,
         cwd=ROOT,
     )
-    time.sleep(8)
-    assert second.poll() is None, second.communicate()[0]
+    waits = f"Waiting for another run: root on {os.uname().nodename}, process {first_run.pid}"
+    assert any(waits in line for line in second.stdout), "it did not wait"
     first_run.terminate()
     output, _none = second.communicate(timeout=60)
     assert second.returncode == 0, output
-    assert f"Waiting for another run: root on {os.uname().nodename}, process {first_run.pid}" in output
