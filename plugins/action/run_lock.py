@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
         taken = self.take(mine, options, task_vars or {})
         if taken.get("failed"):
             return {**result, **taken}
-        if taken["held_by"]:
+        if taken.get("held_by"):
             host = (task_vars or {}).get("inventory_hostname") or "the first controller"
             return {**result, "failed": True, "msg": refusal(taken["held_by"], self._task.delegate_to or host)}
         keep(mine, lambda command: self.on_host(command), options["path"])

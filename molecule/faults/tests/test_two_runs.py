@@ -30,7 +30,7 @@ def first_run(request, machines):
     controller = machines["controller1"]
     sources = [f"--inventory={source}" for source in request.config.getoption("--ansible-inventory").split(",")]
     process = subprocess.Popen(
-        ["ansible-playbook", *sources, str(ROOT / "playbooks" / HOLD), "-e", "hold_seconds=600"],
+        ["ansible-playbook", *sources, str(ROOT / "playbooks" / HOLD), "-e", "hold_seconds=120"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -64,7 +64,7 @@ def test_a_killed_run_does_not_block_the_next_one(first_run, machines, playbook)
 
 
 def test_a_run_whose_renewal_was_killed_too_does_not_block_the_next_one(first_run, machines, playbook):
-    renewing = subprocess.run(["pgrep", "-f", "hold_seconds=600"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    renewing = subprocess.run(["pgrep", "-f", "hold_seconds=120"], stdout=subprocess.PIPE, text=True, check=True).stdout
     for pid in renewing.split():
         os.kill(int(pid), signal.SIGKILL)
     first_run.wait()
