@@ -53,10 +53,15 @@ held_by:
   returned: always
   type: dict
   sample: {user: root, node: deploy1, pid: 4711, since: "2026-11-25T09:30:00+00:00", age: 4}
+kept:
+  description: Whether this run had the lock before, so that a process renews it already.
+  returned: success
+  type: bool
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host import lease
+from ansible.module_utils.message import Message, OperatorError
 
 
 def main() -> None:
@@ -70,10 +75,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    params = module.params
-    module.exit_json(
-        changed=False, held_by=lease.take(params["path"], params["run"], params["ended"], module.check_mode)
-    )
+    path, run = module.params["path"], module.params["run"]
+    try:
+        kept = lease.is_kept(path, run)
+        held_by = lease.take(path, run, module.params["ended"], module.check_mode)
+    except OperatorError as error:
+        module.fail_json(msg=error.message)
+    except OSError as error:
+        module.fail_json(msg=Message(f"the lock of the cloud cannot be written, {error}; correct that and run again"))
+    module.exit_json(changed=False, held_by=held_by, kept=kept)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ansible.module_utils.host.lock import locked
 PATH = "/run/nova-ansible/run.json"  # empty after a boot
 RENEWAL = 15  # seconds between two renewals
 EXPIRY = 90  # seconds without a renewal after which the lock is free
+LOST = 76  # exit status of a command for a lock that the run does not have
 TAKING = 10  # seconds to wait for another process that reads or writes the file
 
 
@@ -34,8 +35,16 @@ def read(path: str) -> dict[str, Any]:
 
 
 def age(path: str) -> float:
-    """Return the seconds since the last renewal, also after the clock was set back."""
-    return abs(time.time() - os.stat(path).st_mtime)
+    """Return the seconds since the last renewal, also after the clock was set back; infinite without a file."""
+    try:
+        return abs(time.time() - os.stat(path).st_mtime)
+    except FileNotFoundError:
+        return float("inf")
+
+
+def is_kept(path: str, run: Mapping[str, Any]) -> bool:
+    """Return whether a run has the lock already, and renews it."""
+    return read(path).get("run") == run["run"] and age(path) <= 2 * RENEWAL
 
 
 def take(path: str, run: Mapping[str, Any], ended: str = "", check_mode: bool = False) -> dict[str, Any]:
@@ -63,15 +72,17 @@ def other(path: str, run: Mapping[str, Any], ended: str = "") -> dict[str, Any]:
 
 
 def renewal(path: str, name: str) -> str:
-    """Return the shell command that renews the lock of a run, and fails where another run has it."""
-    return f"{is_held(path, name)} && touch -c {shlex.quote(path)}"
+    """Return the shell command that renews the lock of a run; it ends with LOST where the run does not have it."""
+    return while_held(path, name, f"touch -c {shlex.quote(path)}")
 
 
 def release(path: str, name: str) -> str:
-    """Return the shell command that gives the lock of a run up."""
-    return f"{is_held(path, name)} && rm -f {shlex.quote(path)}"
+    """Return the shell command that gives the lock of a run up; it ends with LOST where the run does not have it."""
+    return while_held(path, name, f"rm -f {shlex.quote(path)}")
 
 
-def is_held(path: str, name: str) -> str:
-    """Return the shell command that tells whether a run has the lock."""
-    return f"grep -qF {shlex.quote(name)} {shlex.quote(path)}"
+def while_held(path: str, name: str, command: str) -> str:
+    """Return a shell command for a run that has the lock. No other run takes it between the question and the act."""
+    question = f"grep -qF {shlex.quote(name)} {shlex.quote(path)}"
+    script = shlex.quote(f"{question} || exit {LOST}; {command}")
+    return f"flock --timeout {TAKING} {shlex.quote(f'{path}.lock')} sh -c {script}"

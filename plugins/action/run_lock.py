@@ -49,7 +49,8 @@ class ActionModule(ActionBase):
         if taken.get("held_by"):
             host = (task_vars or {}).get("inventory_hostname") or "the first controller"
             return {**result, "failed": True, "msg": refusal(taken["held_by"], self._task.delegate_to or host)}
-        keep(mine, lambda command: self.on_host(command), options["path"])
+        if not taken.get("kept"):
+            keep(mine, lambda command: self.on_host(command), options["path"])
         return {**result, "changed": False}
 
     def take(self, mine: dict[str, Any], options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def renew(mine: dict[str, Any], on_host: Callable[[str], int], path: str) -> Non
         if time.monotonic() >= due:
             due = time.monotonic() + lease.RENEWAL
             with contextlib.suppress(Exception):  # the host may come back before the lock expires
-                if on_host(lease.renewal(path, mine["run"])) == 1:
+                if on_host(lease.renewal(path, mine["run"])) == lease.LOST:
                     return
         time.sleep(WATCH)
     with contextlib.suppress(Exception):

@@ -27,7 +27,7 @@ import packages
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "unit" / "kvm"))
 import machine_trees  # noqa: E402  found only on the path that was just added
-from machine_trees import Machine  # noqa: E402  likewise
+from machine_trees import Machine  # noqa: E402  found only on the path that was just added
 
 DOCUMENT = HERE.parents[1] / "docs" / "kvm.md"
 BEGIN, END = "<!-- peers.py writes from here -->", "<!-- to here -->"

@@ -25,17 +25,24 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 
 @pytest.fixture
-def first_run(request, machines):
+def start(request):
+    """Return a function that starts a run, which takes the lock, with an extra variable; it returns the process."""
+    sources = [f"--inventory={source}" for source in request.config.getoption("--ansible-inventory").split(",")]
+
+    def process(variable: str, output: int = subprocess.DEVNULL) -> subprocess.Popen:
+        command = ["ansible-playbook", *sources, str(ROOT / "playbooks" / HOLD), "-e", variable]
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        )
+
+    return process
+
+
+@pytest.fixture
+def first_run(start, machines):
     """Return a run that holds the lock, as a process."""
     controller = machines["controller1"]
-    sources = [f"--inventory={source}" for source in request.config.getoption("--ansible-inventory").split(",")]
-    process = subprocess.Popen(
-        ["ansible-playbook", *sources, str(ROOT / "playbooks" / HOLD), "-e", "hold_seconds=120"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=ROOT,
-    )
+    process = start("hold_seconds=120")
     try:
         wait_for(lambda: f'"pid": {process.pid},' in controller.run(f"cat {LOCK}").stdout)
         yield process
@@ -73,16 +80,8 @@ def test_a_run_whose_renewal_was_killed_too_does_not_block_the_next_one(first_ru
     assert done.rc == 0, done.output[-2000:]
 
 
-def test_a_run_that_waits_starts_when_the_first_has_ended(first_run, request, machines, playbook):
-    sources = [f"--inventory={source}" for source in request.config.getoption("--ansible-inventory").split(",")]
-    second = subprocess.Popen(
-        ["ansible-playbook", *sources, str(ROOT / "playbooks" / HOLD), "-e", "deploy_lock_wait=120"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-    )
+def test_a_run_that_waits_starts_when_the_first_has_ended(first_run, start):
+    second = start("deploy_lock_wait=120", subprocess.PIPE)
     waits = f"Waiting for another run: root on {os.uname().nodename}, process {first_run.pid}"
     assert any(waits in line for line in second.stdout), "it did not wait"
     first_run.terminate()

@@ -82,10 +82,38 @@ def test_the_file_is_only_for_root(path):
 def test_only_the_holder_renews_and_releases(path):
     lease.take(path, FIRST)
     os.utime(path, (1, 1))
-    assert subprocess.run(lease.renewal(path, SECOND["run"]), shell=True, check=False).returncode == 1
-    assert subprocess.run(lease.release(path, SECOND["run"]), shell=True, check=False).returncode == 1
+    for command in (lease.renewal(path, SECOND["run"]), lease.release(path, SECOND["run"])):
+        assert subprocess.run(command, shell=True, check=False).returncode == lease.LOST
     assert os.stat(path).st_mtime == 1 and json.load(open(path, encoding="utf-8")) == FIRST
     subprocess.run(lease.renewal(path, FIRST["run"]), shell=True, check=True)
     assert lease.age(path) < 60
     subprocess.run(lease.release(path, FIRST["run"]), shell=True, check=True)
     assert not os.path.exists(path)
+
+
+def test_a_lock_that_is_removed_while_it_is_read_is_free(path, monkeypatch):
+    lease.take(path, FIRST)
+    monkeypatch.setattr(lease, "read", lambda _path: os.path.exists(path) and os.unlink(path) or FIRST)
+    assert lease.take(path, SECOND) == {}
+
+
+def test_a_run_whose_lock_is_renewed_needs_no_second_process_for_that(path):
+    assert not lease.is_kept(path, FIRST)
+    lease.take(path, FIRST)
+    assert lease.is_kept(path, FIRST) and not lease.is_kept(path, SECOND)
+    then = time.time() - 2 * lease.RENEWAL - 5
+    os.utime(path, (then, then))
+    assert not lease.is_kept(path, FIRST)
+
+
+def test_the_module_gives_the_reason_where_the_lock_cannot_be_written(path, run_module, tmp_path):
+    (tmp_path / "run").write_text("")
+    result = run_module("run_lock", {"run": FIRST, "path": path})
+    assert result["failed"] and result["msg"].startswith("the lock of the cloud cannot be written, ")
+
+
+def test_the_module_gives_the_reason_where_another_process_writes_the_lock(path, run_module, monkeypatch):
+    monkeypatch.setattr(lease, "TAKING", 0)
+    with lease.locked(f"{path}.lock"):
+        result = run_module("run_lock", {"run": FIRST, "path": path})
+    assert result["failed"] and "another run has held" in result["msg"]
